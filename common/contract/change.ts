@@ -1,0 +1,35 @@
+/**
+ * The change feed: everything a gateway must learn from the registry, in one order, each change with a number that
+ * only grows. Applying a change twice does no harm; a follower that stopped at N resumes with `since=N`.
+ */
+import type { DeviceId, FleetId } from '../identity.ts';
+import type { DirectoryEntry, RoleDocument } from './directory.ts';
+
+export const changeKinds = [
+  'fleet-created',
+  'certificate-issued',
+  'certificate-revoked',
+  'device-changed',
+  'device-disabled',
+  'device-enabled',
+  'device-revoked',
+  'device-deleted',
+  'role-changed',
+] as const;
+export type ChangeKind = (typeof changeKinds)[number];
+
+export interface Change {
+  /** Grows by at least one a change; never reused. */
+  readonly id: number;
+  /** RFC 3339. */
+  readonly time: string;
+  readonly kind: ChangeKind;
+  readonly fleet: FleetId | null;
+  readonly device: DeviceId | null;
+  /** The directory entries as they are after the change: replace by fingerprint. Empty for fleets and roles. */
+  readonly entries: readonly DirectoryEntry[];
+  /** The role as it is after the change, for `role-changed`. */
+  readonly role: RoleDocument | null;
+  /** Why, in the operator's word: an RFC 5280 reason for revocations. */
+  readonly reason: string | null;
+}
