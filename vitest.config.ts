@@ -15,6 +15,9 @@ export default defineConfig({
       project('story', { fileParallelism: false }),
       project('peers', { fileParallelism: false }),
     ],
-    coverage: { provider: 'v8', include: ['common/**', 'gateway/**', 'registry/**', 'simulator/**', 'cli/**'] },
+    coverage: {
+      provider: 'v8',
+      include: ['common/**', 'gateway/**', 'registry/**', 'simulator/**', 'cli/**'],
+    },
   },
 });

@@ -92,6 +92,8 @@ export class Fault extends Error {
   /** Any thrown value as a Fault: an unlisted error becomes `internal`, and its text stays in `cause` for the log. */
   static of(thrown: unknown): Fault {
     if (thrown instanceof Fault) return thrown;
-    return new Fault('internal', 'Something went wrong inside Fleetgate; its log says what.', { cause: thrown });
+    return new Fault('internal', 'Something went wrong inside Fleetgate; its log says what.', {
+      cause: thrown,
+    });
   }
 }

@@ -24,20 +24,29 @@ export const isFleetId = (text: string): text is FleetId => fleetPattern.test(te
 /** Faults `malformed`. */
 export function parseDeviceId(text: string): DeviceId {
   if (isDeviceId(text)) return text;
-  throw new Fault('malformed', 'A device id is 1 to 64 of A-Z a-z 0-9 . _ : - and begins with a letter or digit.');
+  throw new Fault(
+    'malformed',
+    'A device id is 1 to 64 of A-Z a-z 0-9 . _ : - and begins with a letter or digit.',
+  );
 }
 
 /** Faults `malformed`. */
 export function parseFleetId(text: string): FleetId {
   if (isFleetId(text)) return text;
-  throw new Fault('malformed', 'A fleet id is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit.');
+  throw new Fault(
+    'malformed',
+    'A fleet id is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit.',
+  );
 }
 
 /** Accepts upper case and colons, as openssl prints them. Faults `malformed`. */
 export function parseFingerprint(text: string): Fingerprint {
   const plain = text.replaceAll(':', '').toLowerCase();
   if (fingerprintPattern.test(plain)) return plain as Fingerprint;
-  throw new Fault('malformed', 'A fingerprint is the SHA-256 of the certificate: 64 hex digits, colons allowed.');
+  throw new Fault(
+    'malformed',
+    'A fingerprint is the SHA-256 of the certificate: 64 hex digits, colons allowed.',
+  );
 }
 
 /** The URI SAN of a device certificate (SPIFFE-ID, section 2). */

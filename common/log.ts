@@ -15,7 +15,10 @@ export type LogLevel = (typeof logLevels)[number];
 
 /** A logger on stderr, so that stdout stays for answers. */
 export function openLog(level: LogLevel, name: string): Logger {
-  return pino({ level, name, base: undefined, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
+  return pino(
+    { level, name, base: undefined, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination(2),
+  );
 }
 
 /** A logger that drops everything. */

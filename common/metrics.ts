@@ -1,0 +1,76 @@
+/**
+ * The vocabulary of metrics: every name, type, label and help text in one place, at zero from the start.
+ * No label ever holds a device id. docs/metrics.md lists the same names, and a law compares the two.
+ */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { eventClasses } from './contract/event.ts';
+import { protocols } from './contract/receipt.ts';
+import { faultKinds } from './fault.ts';
+
+const latencyBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** Opens a fresh set on a fresh registry: a process has one, a test as many as it likes. */
+export function openMetrics() {
+  const registry = new Registry();
+  const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
+    new Counter({ name: `fleetgate_${name}`, help, labelNames, registers: [registry] });
+  const gauge = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
+    new Gauge({ name: `fleetgate_${name}`, help, labelNames, registers: [registry] });
+  const histogram = <L extends string>(name: string, help: string, buckets: number[], labelNames: L[] = []) =>
+    new Histogram({ name: `fleetgate_${name}`, help, buckets, labelNames, registers: [registry] });
+
+  const metrics = {
+    registry,
+    connections: gauge('connections', 'Open sessions.', ['protocol']),
+    connectsTotal: counter('connects_total', 'Decisions at the door.', ['protocol', 'result', 'reason']),
+    connectSeconds: histogram('connect_seconds', 'From accepted socket to CONNACK.', latencyBuckets),
+    tlsHandshakesTotal: counter('tls_handshakes_total', 'TLS handshakes.', ['version', 'resumed', 'result']),
+    messagesAcceptedTotal: counter('messages_accepted_total', 'Events that became durable.', [
+      'class',
+      'protocol',
+    ]),
+    messagesDeliveredTotal: counter('messages_delivered_total', 'Events a backend has accepted.', [
+      'backend',
+    ]),
+    messagesPending: gauge('messages_pending', 'Durable events a backend has not accepted yet.', ['backend']),
+    messagesDeadLetteredTotal: counter('messages_dead_lettered_total', 'Events set aside.', [
+      'backend',
+      'reason',
+    ]),
+    messagesRefusedTotal: counter('messages_refused_total', 'Messages that were not accepted.', ['reason']),
+    backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend']),
+    backendOldestPendingSeconds: gauge('backend_oldest_pending_seconds', 'Age of the oldest pending event.', [
+      'backend',
+    ]),
+    enrollmentsTotal: counter('enrollments_total', 'Enrollments.', ['result', 'reason']),
+    certificates: gauge('certificates', 'Certificates in the registry.', ['state']),
+    certificateRemainingSeconds: histogram(
+      'certificate_remaining_seconds',
+      'Validity left of the certificate that connects.',
+      [3600, 86_400, 7 * 86_400, 30 * 86_400, 90 * 86_400, 365 * 86_400],
+    ),
+    revocationPropagationSeconds: histogram(
+      'revocation_propagation_seconds',
+      'From the registry commit to the end of the last connection.',
+      latencyBuckets,
+    ),
+    directoryLagSeconds: gauge(
+      'directory_lag_seconds',
+      'How long ago the directory was last known to be complete.',
+    ),
+  };
+
+  for (const protocol of protocols) {
+    metrics.connections.set({ protocol }, 0);
+    metrics.connectsTotal.inc({ protocol, result: 'admitted', reason: 'none' }, 0);
+    for (const reason of faultKinds) metrics.connectsTotal.inc({ protocol, result: 'refused', reason }, 0);
+    for (const eventClass of eventClasses)
+      metrics.messagesAcceptedTotal.inc({ class: eventClass, protocol }, 0);
+  }
+  for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
+  metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
+  for (const reason of faultKinds) metrics.enrollmentsTotal.inc({ result: 'refused', reason }, 0);
+  return metrics;
+}
+
+export type Metrics = ReturnType<typeof openMetrics>;

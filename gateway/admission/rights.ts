@@ -1,0 +1,15 @@
+/** What one admitted device may do: a role with its variables filled in. Denied unless granted. */
+
+export interface Rights {
+  /** Topic without wildcards. */
+  mayPublish(topic: string, qos: number, retain: boolean): boolean;
+  /**
+   * The highest QoS granted for a filter, or null. A filter is granted when a rule's pattern covers every topic that
+   * it can match; `$share/<group>/<filter>` is judged as `<filter>`.
+   */
+  maySubscribe(filter: string): 0 | 1 | 2 | null;
+  /** Whether some subscribe rule covers the topic: asked again at every delivery, since roles change. */
+  mayReceive(topic: string): boolean;
+  mayRequest(path: string): boolean;
+  readonly severalSessions: boolean;
+}

@@ -1,0 +1,189 @@
+/** What can be set of a gateway: every key with its default, and its meaning in a sentence. Durations are milliseconds
+ * and sizes bytes once loaded. docs/configuration.md lists the same keys, and a law compares the two. */
+import Type, { type Static } from 'typebox';
+import { Count, Duration, Port, Section, Size, Text } from '#common/config/schema.ts';
+
+export const mqttSettings = Section(
+  {
+    port: Port(8883, 'Port of the MQTTS door.'),
+    connectTimeout: Duration(
+      '10s',
+      'A connection that has not sent its CONNECT by then, counted from the handshake, is closed.',
+    ),
+    maxConnectSize: Size(
+      '16KiB',
+      'Longest CONNECT packet; a longer announced length is refused before it is read.',
+    ),
+    maxPacketSize: Size('256KiB', 'Longest packet after CONNECT; announced to MQTT 5 clients.'),
+    maxTopicLevels: Count(16, 'Most levels of a topic or filter.'),
+    maxTopicLength: Size('512B', 'Longest topic or filter, in bytes of UTF-8.'),
+    maxSubscriptions: Count(50, 'Most subscriptions of one session.'),
+    maxUserProperties: Count(32, 'Most user properties in one MQTT 5 packet.'),
+    maxKeepAlive: Duration(
+      '20m',
+      'Longest keep-alive: MQTT 5 clients are told, 3.1.1 clients are held to it, and so is keep-alive 0.',
+    ),
+    receiveMaximum: Count(
+      1000,
+      'Most unacknowledged QoS 1 and 2 publishes of one device; announced to MQTT 5 clients.',
+    ),
+    maxSessionExpiry: Duration('1d', 'Longest that a session of a device that is away is kept.'),
+    maxSessions: Count(100_000, 'Most sessions kept for devices that are away.'),
+    maxWillSize: Size('8KiB', 'Longest Will payload.'),
+    drainTimeout: Duration('5s', 'A device that does not read what is sent to it for so long is closed.'),
+  },
+  'The MQTTS door.',
+);
+
+export const httpsSettings = Section(
+  {
+    port: Port(8443, 'Port of the HTTPS door for devices.'),
+    maxBodySize: Size('256KiB', 'Longest body of one telemetry or event request.'),
+    maxBatchSize: Size('4MiB', 'Longest body of one batch.'),
+    maxBatchEvents: Count(10_000, 'Most events of one batch.'),
+    headersTimeout: Duration('10s', 'A request whose headers have not arrived by then is closed.'),
+    requestTimeout: Duration('60s', 'A request whose body has not arrived by then is closed.'),
+    keepAliveTimeout: Duration('75s', 'An idle connection is closed after so long.'),
+  },
+  'The HTTPS door for devices.',
+);
+
+export const opsSettings = Section(
+  { port: Port(9464, 'Port of the ops door: metrics and probes.') },
+  'The ops door.',
+);
+
+export const limitSettings = Section(
+  {
+    connections: Count(
+      100_000,
+      'Most open connections of both device doors together, unfinished handshakes included.',
+    ),
+    connectionsPerAddress: Count(20_000, 'Most open connections of one address.'),
+    connectRate: Count(2000, 'Most new connections a second, over all addresses; bursts of twice that pass.'),
+    connectRatePerAddress: Count(
+      1000,
+      'Most new connections a second of one address; bursts of twice that pass.',
+    ),
+    handshakeTimeout: Duration('10s', 'A TLS handshake that is not done by then is ended.'),
+    journalSize: Count(10_000, 'Decisions at the door that are kept in memory.'),
+  },
+  'Limits before and at the door.',
+);
+
+export const spoolSettings = Section(
+  {
+    flushInterval: Duration(
+      '3ms',
+      'Longest that an accepted event waits for company before its batch is committed.',
+    ),
+    flushSize: Size('256KiB', 'A batch of this size is committed at once.'),
+    maxSize: Size('4GiB', 'Bytes of undelivered events on disk at which the devices are held back.'),
+    maxPendingBatches: Count(64, 'Batches on their way to the disk at which the devices are held back.'),
+    maxDeliveryAttempts: Count(0, 'Tries after which a batch goes to the dead letters; 0 never gives up.', 0),
+  },
+  'The spool: where accepted events wait, durably, for their backends.',
+);
+
+export const tlsSettings = Section(
+  {
+    minVersion: Type.Enum(['TLSv1.2', 'TLSv1.3'], { default: 'TLSv1.2', description: 'Lowest TLS version.' }),
+    groups: Text('X25519MLKEM768:X25519:P-256:P-384', 'Key agreement groups, best first.'),
+    ticketLifetime: Duration('1h', 'How long a TLS session can be resumed.'),
+  },
+  'TLS of the device doors.',
+);
+
+export const upstreamSettings = Section(
+  {
+    maxLag: Duration(
+      '24h',
+      'A gateway that has not heard from its registry for so long refuses with "try again".',
+    ),
+  },
+  'How the gateway follows its registry.',
+);
+
+export const fileBackend = Type.Object(
+  {
+    type: Type.Literal('file'),
+    path: Type.String({ description: 'Folder for the NDJSON files, relative to the data folder.' }),
+    rotateSize: Size('64MiB', 'A file of this size is closed and the next begun.'),
+    rotateInterval: Duration('1h', 'A file of this age is closed and the next begun.'),
+  },
+  { additionalProperties: false, description: 'NDJSON files, fsynced before an event counts as delivered.' },
+);
+
+export const httpBackend = Type.Object(
+  {
+    type: Type.Literal('http'),
+    url: Type.String({ description: 'Where batches are POSTed as application/cloudevents-batch+json.' }),
+    batch: Count(500, 'Most events of one request.'),
+    concurrency: Count(4, 'Most requests under way.'),
+    timeout: Duration('30s', 'A request that is not answered by then is tried again.'),
+    retryFirst: Duration('200ms', 'Pause before the first retry; it doubles, with jitter.'),
+    retryLimit: Duration('30s', 'Longest pause between retries.'),
+    tokenFile: Type.Optional(Type.String({ description: 'File with a bearer token.' })),
+    caFile: Type.Optional(Type.String({ description: 'PEM bundle of the anchors of the server.' })),
+    certFile: Type.Optional(Type.String({ description: 'PEM client certificate for mutual TLS.' })),
+    keyFile: Type.Optional(Type.String({ description: 'PEM key of the client certificate.' })),
+  },
+  { additionalProperties: false, description: 'Batched CloudEvents by HTTP.' },
+);
+
+export const backendSettings = Type.Record(Type.String(), Type.Union([fileBackend, httpBackend]), {
+  default: { file: { type: 'file', path: 'telemetry' } },
+  description: 'Backends by name.',
+});
+
+export const routeSettings = Type.Array(
+  Type.Object(
+    {
+      match: Type.String({
+        description: '`telemetry/#` or `events/#`, or deeper: an MQTT filter over class and channel.',
+      }),
+      to: Type.Array(Type.String(), { minItems: 1, description: 'Names of backends; each gets a copy.' }),
+    },
+    { additionalProperties: false },
+  ),
+  {
+    default: [{ match: '#', to: ['file'] }],
+    description: 'Which events go where: every route that matches adds its backends.',
+  },
+);
+
+export const gatewaySettings = {
+  mqtt: mqttSettings,
+  https: httpsSettings,
+  ops: opsSettings,
+  limits: limitSettings,
+  spool: spoolSettings,
+  tls: tlsSettings,
+  upstream: upstreamSettings,
+  backends: backendSettings,
+  routes: routeSettings,
+};
+
+export type MqttSettings = Static<typeof mqttSettings>;
+export type HttpsSettings = Static<typeof httpsSettings>;
+export type OpsSettings = Static<typeof opsSettings>;
+export type LimitSettings = Static<typeof limitSettings>;
+export type SpoolSettings = Static<typeof spoolSettings>;
+export type TlsSettings = Static<typeof tlsSettings>;
+export type UpstreamSettings = Static<typeof upstreamSettings>;
+export type FileBackendSettings = Static<typeof fileBackend>;
+export type HttpBackendSettings = Static<typeof httpBackend>;
+export type BackendSettings = FileBackendSettings | HttpBackendSettings;
+export type RouteSettings = Static<typeof routeSettings>;
+
+export interface GatewaySettings {
+  readonly mqtt: MqttSettings;
+  readonly https: HttpsSettings;
+  readonly ops: OpsSettings;
+  readonly limits: LimitSettings;
+  readonly spool: SpoolSettings;
+  readonly tls: TlsSettings;
+  readonly upstream: UpstreamSettings;
+  readonly backends: Readonly<Record<string, BackendSettings>>;
+  readonly routes: RouteSettings;
+}
