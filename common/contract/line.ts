@@ -4,6 +4,7 @@
  */
 import type { Change } from './change.ts';
 import type { Decision, DecisionQuery } from './decision.ts';
+import type { Directory } from './directory.ts';
 import type { ClosedSession, SessionView } from './receipt.ts';
 
 /** A gateway, as the registry sees it. Remote ones are behind their feed connection. */
@@ -30,4 +31,48 @@ export interface DoorCertificateSource {
   readonly current: DoorCertificate;
   /** Returns how to stop listening. */
   onRenewed(use: (certificate: DoorCertificate) => void): () => void;
+}
+
+/** The registry, as a gateway sees it: the embedded one, or a replica that follows a remote one. */
+export interface RegistryLine {
+  readonly directory: Directory;
+  /** Certificates for this gateway's doors, always current. */
+  readonly doors: DoorCertificateSource;
+  /** From now on the gateway hears of every change. Returns how to leave. */
+  attach(gateway: GatewayPeer): () => void;
+}
+
+/**
+ * A line of `GET /v1/changes?gateway=NAME`, which a gateway holds open with its client certificate. Others, without
+ * `gateway`, get bare Change documents. Heartbeats come every few seconds and say how far the feed has grown.
+ */
+export type FeedLine =
+  | { readonly change: Change }
+  | { readonly heartbeat: { readonly head: number } }
+  | { readonly question: Question };
+
+/** Asked over the feed, answered by `POST /v1/gateways/{name}/answers` with the same id. */
+export type Question =
+  | { readonly id: string; readonly ask: 'sessions'; readonly device: string }
+  | { readonly id: string; readonly ask: 'decisions'; readonly query: DecisionQuery };
+
+/** Body of `POST /v1/gateways/{name}/answers`. `applied` is sent for every change that has arrived. */
+export type Answer =
+  | { readonly applied: number; readonly closed: ClosedSession[] }
+  | { readonly question: string; readonly sessions: SessionView[] }
+  | { readonly question: string; readonly decisions: Decision[] };
+
+/** Body and answer of `POST /v1/gateways`: a gateway asks for the certificate of its doors, and renews it. */
+export interface GatewayEnrollment {
+  readonly name: string;
+  /** PEM PKCS #10; only its public key is used. */
+  readonly csr: string;
+  /** DNS names and IP addresses for the server certificate. */
+  readonly names: readonly string[];
+}
+export interface GatewayCertificate {
+  readonly chain: string;
+  readonly trust: string;
+  /** RFC 3339. */
+  readonly notAfter: string;
 }
