@@ -1,0 +1,63 @@
+/** The registry line of a gateway whose registry is elsewhere: a replica, a follower, and credentials of its own. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '#common/clock.ts';
+import type { RegistryLine } from '#common/contract/line.ts';
+import type { Logger } from '#common/log.ts';
+import type { Metrics } from '#common/metrics.ts';
+import { DoorCredentials } from './door-credentials.ts';
+import { FeedFollower } from './feed-follower.ts';
+import { RegistryClient } from './registry-client.ts';
+import { Replica } from './replica.ts';
+
+export interface RemoteLineOptions {
+  registryUrl: string;
+  name: string;
+  dataDir: string;
+  /** Both are needed for the first start only. */
+  caFile?: string;
+  tokenFile?: string;
+  /** DNS names and IP addresses for the certificate of the doors. */
+  names: readonly string[];
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+}
+
+/** A first start waits so long for the feed to be complete before the doors open on what there is. */
+const firstCatchUpMs = 10_000;
+const lagReportMs = 1_000;
+
+export interface RemoteLine extends RegistryLine {
+  close(): Promise<void>;
+}
+
+/** Faults `unavailable` when the registry cannot be reached for the first enrollment; later starts do without it. */
+export async function openRemoteLine(options: RemoteLineOptions): Promise<RemoteLine> {
+  const { registryUrl, name, dataDir, clock, log, metrics } = options;
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await using opened = new AsyncDisposableStack();
+  const doors = opened.use(await DoorCredentials.open({ ...options, dir: join(dataDir, 'door') }));
+  const replica = opened.use(Replica.open(join(dataDir, 'directory.db'), clock));
+  const connect = () => {
+    const { chain, key, trust } = doors.current;
+    return new RegistryClient(registryUrl, { ca: trust, certificate: { chain, key } });
+  };
+  const follower = opened.use(new FeedFollower({ connect, replica, clock, log, name }));
+  opened.defer(
+    clock.every(lagReportMs, () => {
+      const lagMs = replica.lagMs();
+      metrics.directoryLagSeconds.set(Number.isFinite(lagMs) ? lagMs / 1000 : clock.now() / 1000);
+    }),
+  );
+  const patience = new AbortController();
+  await Promise.race([follower.caughtUp, clock.sleep(firstCatchUpMs, patience.signal)]);
+  patience.abort();
+  const stack = opened.move();
+  return {
+    directory: replica,
+    doors,
+    attach: (gateway) => follower.attach(gateway),
+    close: () => stack.disposeAsync(),
+  };
+}
