@@ -59,3 +59,6 @@ export const timestamp = (epochMs: number): string => new Date(epochMs).toISOStr
 
 /** Milliseconds since 1970 of an RFC 3339 timestamp; NaN when it is none. */
 export const parseTimestamp = (text: string): number => Date.parse(text);
+
+/** For libraries that insist on a Date. */
+export const dateOf = (epochMs: number): Date => new Date(epochMs);

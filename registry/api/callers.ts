@@ -1,0 +1,62 @@
+/** Says who is calling: an API token, or a gateway by its client certificate. Failures are counted by address. */
+import type { TLSSocket } from 'node:tls';
+import type { FastifyRequest } from 'fastify';
+import type { Clock } from '#common/clock.ts';
+import { Fault } from '#common/fault.ts';
+import { fingerprintOf } from '#common/x509/fingerprint.ts';
+import type { ApiTokens, Caller } from '../authority/api-tokens.ts';
+import type { GatewayRegister } from '../authority/gateway-register.ts';
+import { isGranted, type Permission } from './permissions.ts';
+import type { RateLimits } from './rate-limits.ts';
+
+export class Callers {
+  readonly #tokens: ApiTokens;
+  readonly #gateways: GatewayRegister;
+  readonly #limits: RateLimits;
+  readonly #clock: Clock;
+
+  constructor(parts: { tokens: ApiTokens; gateways: GatewayRegister; limits: RateLimits; clock: Clock }) {
+    this.#tokens = parts.tokens;
+    this.#gateways = parts.gateways;
+    this.#limits = parts.limits;
+    this.#clock = parts.clock;
+  }
+
+  /** Faults `unauthenticated`, `forbidden` or `rate-limited`. */
+  async admit(request: FastifyRequest, permission: Permission): Promise<Caller> {
+    const nowMs = this.#clock.now();
+    this.#limits.mayTry(request.ip, nowMs);
+    try {
+      const caller = await this.#identify(request, nowMs);
+      if (isGranted(caller.role, permission)) return caller;
+    } catch (thrown) {
+      this.#limits.failed(request.ip, nowMs);
+      throw thrown;
+    }
+    throw new Fault('forbidden', `This credential does not grant "${permission}".`);
+  }
+
+  /** Counts a wrong enrollment token like a wrong API token. */
+  failed(request: FastifyRequest): void {
+    this.#limits.failed(request.ip, this.#clock.now());
+  }
+
+  /** Asked before an enrollment token is looked at. Faults `rate-limited`. */
+  mayTry(request: FastifyRequest): void {
+    this.#limits.mayTry(request.ip, this.#clock.now());
+  }
+
+  async #identify(request: FastifyRequest, nowMs: number): Promise<Caller> {
+    const secret = bearerOf(request);
+    if (secret !== undefined) return this.#tokens.identify(secret);
+    const certificate = (request.raw.socket as TLSSocket).getPeerX509Certificate();
+    const gateway = certificate && (await this.#gateways.find(fingerprintOf(certificate.raw), nowMs));
+    if (gateway) return { actor: `gateway:${gateway}`, role: 'gateway' };
+    throw new Fault('unauthenticated', 'Say who you are: "Authorization: Bearer <API token>".');
+  }
+}
+
+/** The token of an `Authorization: Bearer` header (RFC 6750, section 2.1). */
+export function bearerOf(request: FastifyRequest): string | undefined {
+  return /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(request.headers.authorization ?? '')?.[1];
+}

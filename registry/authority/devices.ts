@@ -1,0 +1,202 @@
+/** Devices: found, shown, changed, and put out of service. Every change of state is one transaction, then a receipt. */
+import type { Kysely } from 'kysely';
+import { type Clock, timestamp } from '#common/clock.ts';
+import type { ChangeKind } from '#common/contract/change.ts';
+import type { DeviceState } from '#common/contract/directory.ts';
+import type { Receipt, SessionView } from '#common/contract/receipt.ts';
+import { Fault } from '#common/fault.ts';
+import type { DeviceId } from '#common/identity.ts';
+import type { Tables } from '../store/tables.ts';
+import type { Write, Writer } from '../store/writer.ts';
+import type { Audit } from './audit.ts';
+import { type CertificateView, viewOfCertificate } from './certificates.ts';
+import type { Feed } from './feed.ts';
+import type { Gateways } from './gateways.ts';
+import type { RevocationReason } from './revocation-reason.ts';
+
+export interface DeviceView {
+  readonly id: string;
+  readonly fleet: string;
+  readonly state: DeviceState;
+  /** Null when it acts in the role of its fleet. */
+  readonly role: string | null;
+  readonly attributes: Record<string, string>;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+}
+
+export interface DeviceDetails extends DeviceView {
+  readonly certificates: CertificateView[];
+  readonly sessions: SessionView[];
+}
+
+export interface DeviceQuery {
+  fleet?: string;
+  state?: DeviceState;
+  /** The beginning of the id. */
+  q?: string;
+  limit: number;
+  /** The last id of the page before. */
+  cursor?: string;
+}
+
+export interface DevicesParts {
+  read: Kysely<Tables>;
+  writer: Writer;
+  audit: Audit;
+  feed: Feed;
+  gateways: Gateways;
+  clock: Clock;
+}
+
+const viewOf = (row: Tables['devices']): DeviceView => ({
+  id: row.id,
+  fleet: row.fleet,
+  state: row.state,
+  role: row.role,
+  attributes: JSON.parse(row.attributes),
+  createdAt: timestamp(row.created_ms),
+  updatedAt: timestamp(row.updated_ms),
+});
+
+export class Devices {
+  readonly #parts: DevicesParts;
+
+  constructor(parts: DevicesParts) {
+    this.#parts = parts;
+  }
+
+  /** In the order of their ids. `nextCursor` is null on the last page. */
+  async list({
+    fleet,
+    state,
+    q,
+    limit,
+    cursor,
+  }: DeviceQuery): Promise<{ items: DeviceView[]; nextCursor: string | null }> {
+    let query = this.#parts.read
+      .selectFrom('devices')
+      .selectAll()
+      .orderBy('id')
+      .limit(limit + 1);
+    query = state ? query.where('state', '=', state) : query.where('state', '!=', 'deleted');
+    if (fleet) query = query.where('fleet', '=', fleet);
+    if (cursor) query = query.where('id', '>', cursor);
+    // A range, not LIKE: the index serves it, and no character of `q` is a wildcard.
+    if (q) query = query.where('id', '>=', q).where('id', '<', `${q}\u{10ffff}`);
+    const rows = await query.execute();
+    const items = rows.slice(0, limit).map(viewOf);
+    return { items, nextCursor: rows.length > limit ? (items.at(-1)?.id ?? null) : null };
+  }
+
+  /** With its certificates, newest first, and its live sessions on every gateway. Faults `not-found`. */
+  async show(id: DeviceId): Promise<DeviceDetails> {
+    const { read, gateways } = this.#parts;
+    const row = await read.selectFrom('devices').selectAll().where('id', '=', id).executeTakeFirst();
+    if (!row || row.state === 'deleted') throw unknown(id);
+    const certificates = await read
+      .selectFrom('certificates')
+      .selectAll()
+      .where('device', '=', id)
+      .orderBy('reserved_ms', 'desc')
+      .execute();
+    return {
+      ...viewOf(row),
+      certificates: certificates.map(viewOfCertificate),
+      sessions: await gateways.sessions(id),
+    };
+  }
+
+  /** Replaces what is given: attributes as a whole, the role (null for the fleet's). Live sessions are judged anew. */
+  async change(
+    id: DeviceId,
+    to: { attributes?: Record<string, string>; role?: string | null },
+    actor: string,
+  ): Promise<Receipt> {
+    return this.#alter(
+      id,
+      'device-changed',
+      actor,
+      { action: 'device.change', detail: to },
+      async (write) => {
+        if (
+          to.role &&
+          !(await write.selectFrom('roles').select('name').where('name', '=', to.role).executeTakeFirst())
+        ) {
+          throw new Fault('not-found', `There is no role ${to.role}.`);
+        }
+        return {
+          ...(to.attributes && { attributes: JSON.stringify(to.attributes) }),
+          ...(to.role !== undefined && { role: to.role }),
+        };
+      },
+    );
+  }
+
+  disable(id: DeviceId, actor: string): Promise<Receipt> {
+    return this.#alter(id, 'device-disabled', actor, { action: 'device.disable' }, async (_write, state) => {
+      if (state === 'revoked') throw new Fault('conflict', `The device ${id} was revoked.`);
+      return { state: 'disabled' };
+    });
+  }
+
+  enable(id: DeviceId, actor: string): Promise<Receipt> {
+    return this.#alter(id, 'device-enabled', actor, { action: 'device.enable' }, async (_write, state) => {
+      if (state === 'revoked') throw new Fault('conflict', `The device ${id} was revoked; that is for good.`);
+      return { state: 'active' };
+    });
+  }
+
+  /** For good: the device and every certificate of it. */
+  revoke(id: DeviceId, reason: RevocationReason, actor: string): Promise<Receipt> {
+    const what = { action: 'device.revoke', detail: { reason }, reason };
+    return this.#alter(id, 'device-revoked', actor, what, async (write) => {
+      await this.#revokeCertificates(write, id, reason);
+      return { state: 'revoked' };
+    });
+  }
+
+  /** Revokes what is left of it and frees the id for a new enrollment; rows of certificates stay. */
+  remove(id: DeviceId, actor: string): Promise<Receipt> {
+    return this.#alter(id, 'device-deleted', actor, { action: 'device.delete' }, async (write) => {
+      await this.#revokeCertificates(write, id, 'cessationOfOperation');
+      return { state: 'deleted', role: null, attributes: '{}' };
+    });
+  }
+
+  async #revokeCertificates(write: Write, id: DeviceId, reason: RevocationReason): Promise<void> {
+    await write
+      .updateTable('certificates')
+      .set({ state: 'revoked', revoked_ms: this.#parts.clock.now(), reason })
+      .where('device', '=', id)
+      .where('state', '=', 'issued')
+      .execute();
+  }
+
+  async #alter(
+    id: DeviceId,
+    kind: ChangeKind,
+    actor: string,
+    what: { action: string; detail?: Record<string, unknown>; reason?: string },
+    update: (write: Write, state: DeviceState) => Promise<Partial<Tables['devices']>>,
+  ): Promise<Receipt> {
+    const { writer, audit, feed, gateways, clock } = this.#parts;
+    const change = await writer.write(async (write) => {
+      const row = await write.selectFrom('devices').selectAll().where('id', '=', id).executeTakeFirst();
+      if (!row || row.state === 'deleted') throw unknown(id);
+      const values = { ...(await update(write, row.state)), updated_ms: clock.now() };
+      await write.updateTable('devices').set(values).where('id', '=', id).execute();
+      const before = { state: row.state, role: row.role };
+      await audit.append(write, {
+        actor,
+        action: what.action,
+        target: id,
+        detail: { ...what.detail, before },
+      });
+      return feed.append(write, { kind, fleet: row.fleet, device: id, reason: what.reason });
+    });
+    return gateways.announce(change);
+  }
+}
+
+const unknown = (id: string) => new Fault('not-found', `There is no device ${id}.`);

@@ -1,0 +1,89 @@
+/** The change feed: appended in the transaction of the change itself, then told to whoever follows. */
+import { type Kysely, sql } from 'kysely';
+import { type Clock, timestamp } from '#common/clock.ts';
+import type { Change, ChangeKind } from '#common/contract/change.ts';
+import type { DirectoryEntry, RoleDocument } from '#common/contract/directory.ts';
+import type { DeviceId, FleetId } from '#common/identity.ts';
+import { type EntryRow, entryOf, entrySelect } from '../store/directory.ts';
+import type { Tables } from '../store/tables.ts';
+import type { Write } from '../store/writer.ts';
+
+export interface ChangeDraft {
+  readonly kind: ChangeKind;
+  readonly fleet?: string;
+  readonly device?: string;
+  readonly role?: RoleDocument;
+  readonly reason?: string;
+  /** Which entries the change carries: one certificate by its serial number, or all of the device. */
+  readonly serial?: string;
+}
+
+export class Feed {
+  readonly #read: Kysely<Tables>;
+  readonly #clock: Clock;
+  readonly #followers = new Set<() => void>();
+
+  constructor(read: Kysely<Tables>, clock: Clock) {
+    this.#read = read;
+    this.#clock = clock;
+  }
+
+  /** Writes the change with the entries as they are at this point of the transaction. */
+  async append(write: Write, draft: ChangeDraft): Promise<Change> {
+    const timeMs = this.#clock.now();
+    const body: Omit<Change, 'id'> = {
+      time: timestamp(timeMs),
+      kind: draft.kind,
+      fleet: (draft.fleet as FleetId | undefined) ?? null,
+      device: (draft.device as DeviceId | undefined) ?? null,
+      entries: await entriesOf(write, draft),
+      role: draft.role ?? null,
+      reason: draft.reason ?? null,
+    };
+    const { id } = await write
+      .insertInto('changes')
+      .values({ time_ms: timeMs, body: JSON.stringify(body) })
+      .returning('id')
+      .executeTakeFirstOrThrow();
+    return { id, ...body };
+  }
+
+  /** To be called after the commit. */
+  announce(): void {
+    for (const wake of this.#followers) wake();
+  }
+
+  /** Calls back after every commit that changed something. Returns how to stop. */
+  follow(wake: () => void): () => void {
+    this.#followers.add(wake);
+    return () => this.#followers.delete(wake);
+  }
+
+  /** Changes after `since`, oldest first, at most `limit`. */
+  async since(since: number, limit: number): Promise<Change[]> {
+    const rows = await this.#read
+      .selectFrom('changes')
+      .selectAll()
+      .where('id', '>', since)
+      .orderBy('id')
+      .limit(limit)
+      .execute();
+    return rows.map(({ id, body }) => ({ id, ...JSON.parse(body) }));
+  }
+
+  async head(): Promise<number> {
+    const row = await this.#read
+      .selectFrom('changes')
+      .select(({ fn }) => fn.max('id').as('head'))
+      .executeTakeFirst();
+    return row?.head ?? 0;
+  }
+}
+
+async function entriesOf(write: Write, { serial, device }: ChangeDraft): Promise<DirectoryEntry[]> {
+  if (serial === undefined && device === undefined) return [];
+  const which = serial === undefined ? sql`c.device = ${device}` : sql`c.serial = ${serial}`;
+  const { rows } =
+    await sql<EntryRow>`${sql.raw(entrySelect)} WHERE ${which} AND c.fingerprint IS NOT NULL`.execute(write);
+  return rows.map(entryOf);
+}

@@ -1,0 +1,84 @@
+/** The gateways that follow this registry, in this process or behind a feed connection, and what they report. */
+import type { Clock } from '#common/clock.ts';
+import type { Change } from '#common/contract/change.ts';
+import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
+import type { GatewayPeer } from '#common/contract/line.ts';
+import type { Receipt, SessionView } from '#common/contract/receipt.ts';
+import { Fault } from '#common/fault.ts';
+import type { Logger } from '#common/log.ts';
+import type { Metrics } from '#common/metrics.ts';
+import type { Feed } from './feed.ts';
+
+export interface GatewaysOptions {
+  feed: Feed;
+  metrics: Metrics;
+  clock: Clock;
+  log: Logger;
+  /** Longest wait for their answers. */
+  timeoutMs: number;
+}
+
+export class Gateways {
+  readonly #options: GatewaysOptions;
+  readonly #peers = new Set<GatewayPeer>();
+
+  constructor(options: GatewaysOptions) {
+    this.#options = options;
+  }
+
+  attach(peer: GatewayPeer): () => void {
+    this.#peers.add(peer);
+    return () => this.#peers.delete(peer);
+  }
+
+  get names(): string[] {
+    return [...this.#peers].map((peer) => peer.name);
+  }
+
+  /** Tells everyone of a committed change and gathers which connections it ended. */
+  async announce(change: Change): Promise<Receipt> {
+    const { feed, metrics } = this.#options;
+    feed.announce();
+    const answers = await this.#ask((peer) => peer.apply(change));
+    const sessions = answers.values.flat();
+    for (const { closedAfterMs } of sessions)
+      metrics.revocationPropagationSeconds.observe(closedAfterMs / 1000);
+    const certificates = change.entries.map((entry) => entry.fingerprint);
+    return { changeId: change.id, certificates, sessions, complete: answers.complete };
+  }
+
+  /** The same, for changes whose receipt nobody waits for. */
+  announceLater(change: Change): void {
+    this.announce(change).catch((thrown) => {
+      this.#options.log.error({ fault: Fault.of(thrown).message }, 'A change could not be announced.');
+    });
+  }
+
+  async sessions(device: string): Promise<SessionView[]> {
+    return (await this.#ask((peer) => peer.sessions(device))).values.flat();
+  }
+
+  async decisions(query: DecisionQuery): Promise<Decision[]> {
+    const all = (await this.#ask((peer) => peer.decisions(query))).values.flat();
+    return all.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, query.limit ?? 100);
+  }
+
+  async #ask<T>(question: (peer: GatewayPeer) => Promise<T>): Promise<{ values: T[]; complete: boolean }> {
+    const { clock, timeoutMs, log } = this.#options;
+    const values: T[] = [];
+    const patience = new AbortController();
+    const asked = [...this.#peers].map(async (peer) => {
+      try {
+        values.push(await question(peer));
+        return true;
+      } catch (thrown) {
+        log.warn({ gateway: peer.name, fault: Fault.of(thrown).message }, 'A gateway did not answer.');
+        return false;
+      }
+    });
+    const timeout = clock.sleep(timeoutMs, patience.signal).then(() => [false]);
+    const answered = await Promise.race([Promise.all(asked), timeout]);
+    patience.abort();
+    return { values, complete: answered.every(Boolean) };
+  }
+}

@@ -1,0 +1,77 @@
+/** A gateway behind its feed connection: changes go out with the feed, questions beside it, answers come back by POST. */
+import { randomUUID } from 'node:crypto';
+import type { Change, ChangeKind } from '#common/contract/change.ts';
+import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
+import type { Answer, GatewayPeer, Question } from '#common/contract/line.ts';
+import type { ClosedSession, SessionView } from '#common/contract/receipt.ts';
+
+/** Changes that can end no connection: a gateway takes them in and does not answer. */
+const silent: readonly ChangeKind[] = ['certificate-issued', 'fleet-created'];
+/** Questions that were never answered are forgotten, oldest first. */
+const mostPending = 1000;
+
+export class RemoteGateway implements GatewayPeer {
+  readonly name: string;
+  readonly #wake: () => void;
+  #questions: Question[] = [];
+  readonly #applied = new Map<number, (closed: ClosedSession[]) => void>();
+  readonly #asked = new Map<string, (answer: Answer) => void>();
+
+  /** `wake` tells the feed connection that there is something to send. */
+  constructor(name: string, wake: () => void) {
+    this.name = name;
+    this.#wake = wake;
+  }
+
+  apply(change: Change): Promise<ClosedSession[]> {
+    if (silent.includes(change.kind)) return Promise.resolve([]);
+    return new Promise((resolve) => {
+      bound(this.#applied);
+      this.#applied.set(change.id, resolve);
+    });
+  }
+
+  async sessions(device: string): Promise<SessionView[]> {
+    const answer = await this.#ask((id) => ({ id, ask: 'sessions', device }));
+    return 'sessions' in answer ? answer.sessions : [];
+  }
+
+  async decisions(query: DecisionQuery): Promise<Decision[]> {
+    const answer = await this.#ask((id) => ({ id, ask: 'decisions', query }));
+    return 'decisions' in answer ? answer.decisions : [];
+  }
+
+  /** What is to be asked next; the feed connection sends it. */
+  takeQuestions(): Question[] {
+    return this.#questions.splice(0);
+  }
+
+  /** An answer of this gateway; one that nobody waits for any more is dropped. */
+  answered(answer: Answer): void {
+    if ('applied' in answer) {
+      this.#applied.get(answer.applied)?.(answer.closed);
+      this.#applied.delete(answer.applied);
+    } else {
+      this.#asked.get(answer.question)?.(answer);
+      this.#asked.delete(answer.question);
+    }
+  }
+
+  #ask(question: (id: string) => Question): Promise<Answer> {
+    const id = randomUUID();
+    return new Promise((resolve) => {
+      bound(this.#asked);
+      this.#asked.set(id, resolve);
+      this.#questions.push(question(id));
+      this.#wake();
+    });
+  }
+}
+
+function bound<K>(pending: Map<K, unknown>): void {
+  if (pending.size < mostPending) return;
+  for (const oldest of pending.keys()) {
+    pending.delete(oldest);
+    return;
+  }
+}

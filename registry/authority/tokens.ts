@@ -1,0 +1,139 @@
+/** Enrollment tokens: who holds one may enroll devices of its fleet, or the one device it names, so many times, so long. */
+import type { Kysely } from 'kysely';
+import { type Clock, timestamp } from '#common/clock.ts';
+import { Fault } from '#common/fault.ts';
+import type { DeviceId, FleetId } from '#common/identity.ts';
+import type { Tables } from '../store/tables.ts';
+import type { Write, Writer } from '../store/writer.ts';
+import type { Audit } from './audit.ts';
+import { hashSecret, makeId, makeSecret } from './secret.ts';
+
+export interface TokenView {
+  readonly id: string;
+  readonly fleet: string;
+  readonly deviceId: string | null;
+  readonly uses: number;
+  readonly usesLeft: number;
+  readonly expiresAt: string;
+  readonly revoked: boolean;
+}
+
+export interface TokenRequest {
+  readonly deviceId?: DeviceId;
+  readonly uses: number;
+  readonly ttlMs: number;
+}
+
+type TokenRow = Tables['tokens'];
+
+const viewOf = (row: TokenRow): TokenView => ({
+  id: row.id,
+  fleet: row.fleet,
+  deviceId: row.device,
+  uses: row.uses,
+  usesLeft: row.uses_left,
+  expiresAt: timestamp(row.expires_ms),
+  revoked: row.revoked === 1,
+});
+
+export class Tokens {
+  readonly #read: Kysely<Tables>;
+  readonly #writer: Writer;
+  readonly #audit: Audit;
+  readonly #clock: Clock;
+
+  constructor(parts: { read: Kysely<Tables>; writer: Writer; audit: Audit; clock: Clock }) {
+    this.#read = parts.read;
+    this.#writer = parts.writer;
+    this.#audit = parts.audit;
+    this.#clock = parts.clock;
+  }
+
+  /** The secret is in this answer and nowhere else. Faults `not-found` for a fleet that does not exist. */
+  async create(fleet: FleetId, request: TokenRequest, actor: string): Promise<TokenView & { token: string }> {
+    const token = makeSecret('fge');
+    const nowMs = this.#clock.now();
+    const row: TokenRow = {
+      id: makeId(),
+      hash: hashSecret(token),
+      fleet,
+      device: request.deviceId ?? null,
+      uses: request.uses,
+      uses_left: request.uses,
+      expires_ms: nowMs + request.ttlMs,
+      created_ms: nowMs,
+      revoked: 0,
+    };
+    await this.#writer.write(async (write) => {
+      const known = await write.selectFrom('fleets').select('id').where('id', '=', fleet).executeTakeFirst();
+      if (!known) throw new Fault('not-found', `There is no fleet ${fleet}; create it first.`);
+      await write.insertInto('tokens').values(row).execute();
+      const detail = { fleet, device: row.device, uses: row.uses, expiresAt: timestamp(row.expires_ms) };
+      await this.#audit.append(write, { actor, action: 'token.create', target: row.id, detail });
+    });
+    return { ...viewOf(row), token };
+  }
+
+  async list(fleet: FleetId): Promise<TokenView[]> {
+    const rows = await this.#read
+      .selectFrom('tokens')
+      .selectAll()
+      .where('fleet', '=', fleet)
+      .orderBy('created_ms')
+      .execute();
+    return rows.map(viewOf);
+  }
+
+  async revoke(id: string, actor: string): Promise<void> {
+    await this.#writer.write(async (write) => {
+      const { numUpdatedRows } = await write
+        .updateTable('tokens')
+        .set({ revoked: 1 })
+        .where('id', '=', id)
+        .executeTakeFirst();
+      if (numUpdatedRows === 0n) throw new Fault('not-found', `There is no token ${id}.`);
+      await this.#audit.append(write, { actor, action: 'token.revoke', target: id, detail: {} });
+    });
+  }
+
+  /** Whether the token may enroll this device now. Faults `token-…`. Spends nothing yet. */
+  async check(secret: string, device: DeviceId): Promise<TokenRow> {
+    const row = await this.#read
+      .selectFrom('tokens')
+      .selectAll()
+      .where('hash', '=', hashSecret(secret))
+      .executeTakeFirst();
+    if (!row || row.revoked)
+      throw new Fault('token-invalid', 'This enrollment token is not known here, or was revoked.');
+    if (row.expires_ms <= this.#clock.now())
+      throw new Fault('token-expired', 'This enrollment token has expired; ask for a new one.');
+    if (row.uses_left <= 0)
+      throw new Fault('token-spent', 'This enrollment token has been used up; ask for a new one.');
+    if (row.device !== null && row.device !== device) {
+      throw new Fault('token-scope', `This enrollment token is for the device ${row.device} only.`);
+    }
+    return row;
+  }
+
+  /** Takes one use, atomically: of two who spend the last use at once, one gets `token-spent`. */
+  async spend(write: Write, id: string): Promise<void> {
+    const { numUpdatedRows } = await write
+      .updateTable('tokens')
+      .set(({ eb }) => ({ uses_left: eb('uses_left', '-', 1) }))
+      .where('id', '=', id)
+      .where('uses_left', '>', 0)
+      .where('revoked', '=', 0)
+      .executeTakeFirst();
+    if (numUpdatedRows === 0n)
+      throw new Fault('token-spent', 'This enrollment token has been used up; ask for a new one.');
+  }
+
+  /** Gives a use back, when nothing came of it. */
+  async giveBack(write: Write, id: string): Promise<void> {
+    await write
+      .updateTable('tokens')
+      .set(({ eb }) => ({ uses_left: eb('uses_left', '+', 1) }))
+      .where('id', '=', id)
+      .execute();
+  }
+}

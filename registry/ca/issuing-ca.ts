@@ -1,0 +1,92 @@
+/** The issuing CA: the only file that uses its key. It signs what a plan says and decides nothing. */
+import 'reflect-metadata';
+import { createPublicKey, type KeyObject, X509Certificate as NodeCertificate } from 'node:crypto';
+import {
+  AuthorityInfoAccessExtension,
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  type Extension,
+  type JsonName,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  PublicKey,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  X509Certificate,
+  X509CertificateGenerator,
+} from '@peculiar/x509';
+import { dateOf, parseTimestamp } from '#common/clock.ts';
+import { importKey } from '#common/x509/crypto-key.ts';
+import type { CaKeys } from './ca-keys.ts';
+import type { CertificatePlan } from './plan.ts';
+
+export class IssuingCa {
+  /** PEM of the root, of the issuing CA, and of both. */
+  readonly root: string;
+  readonly issuing: string;
+  readonly bundle: string;
+  readonly certificate: NodeCertificate;
+  readonly notAfterMs: number;
+  readonly #issuerName: JsonName;
+  readonly #signing: ReturnType<typeof importKey>;
+  readonly #authorityKeyId: Extension;
+  readonly #issuersUrl: () => string;
+
+  private constructor(keys: CaKeys, authorityKeyId: Extension, issuersUrl: () => string) {
+    this.root = keys.root;
+    this.issuing = keys.issuing;
+    this.bundle = keys.root + keys.issuing;
+    this.certificate = new NodeCertificate(keys.issuing);
+    this.notAfterMs = parseTimestamp(this.certificate.validTo);
+    this.#issuerName = new X509Certificate(keys.issuing).subjectName.toJSON();
+    this.#signing = importKey(keys.issuingKey, 'sign');
+    this.#authorityKeyId = authorityKeyId;
+    this.#issuersUrl = issuersUrl;
+  }
+
+  /** `issuersUrl` says where the issuing certificate can be fetched (AIA, RFC 5280 section 4.2.2.1): plain http. */
+  static async open(keys: CaKeys, issuersUrl: () => string): Promise<IssuingCa> {
+    const publicKey = importKey(createPublicKey(keys.issuingKey), 'verify').key;
+    return new IssuingCa(keys, await AuthorityKeyIdentifierExtension.create(publicKey), issuersUrl);
+  }
+
+  /** Signs the plan for a public key (SubjectPublicKeyInfo in DER) and gives the certificate in DER. */
+  async sign(plan: CertificatePlan, publicKey: Buffer): Promise<Buffer> {
+    const key = new PublicKey(publicKey);
+    const certificate = await X509CertificateGenerator.create({
+      serialNumber: plan.serialNumber,
+      subject: [{ CN: [plan.commonName] }],
+      issuer: this.#issuerName,
+      notBefore: dateOf(plan.notBeforeMs),
+      notAfter: dateOf(plan.notAfterMs),
+      publicKey: key,
+      signingKey: this.#signing.key,
+      signingAlgorithm: this.#signing.algorithm,
+      extensions: [
+        new BasicConstraintsExtension(false, undefined, true),
+        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+        new ExtendedKeyUsageExtension(plan.purposes.map((purpose) => ExtendedKeyUsage[purpose])),
+        namesOf(plan),
+        await SubjectKeyIdentifierExtension.create(key),
+        this.#authorityKeyId,
+        new AuthorityInfoAccessExtension({ caIssuers: [this.#issuersUrl()] }),
+      ],
+    });
+    return Buffer.from(certificate.rawData);
+  }
+
+  /** Whether a certificate (DER) was signed by this CA. */
+  isIssuerOf(der: Buffer): boolean {
+    const certificate = new NodeCertificate(der);
+    return certificate.verify(this.certificate.publicKey as KeyObject);
+  }
+}
+
+const namesOf = (plan: CertificatePlan): Extension =>
+  new SubjectAlternativeNameExtension([
+    ...plan.uris.map((value) => ({ type: 'url' as const, value })),
+    ...plan.dnsNames.map((value) => ({ type: 'dns' as const, value })),
+    ...plan.addresses.map((value) => ({ type: 'ip' as const, value })),
+  ]);

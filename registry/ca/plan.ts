@@ -1,0 +1,18 @@
+/** What is decided to be signed, complete and as plain data: written down before the key is used, compared after. */
+
+export const keyPurposes = ['clientAuth', 'serverAuth'] as const;
+export type KeyPurpose = (typeof keyPurposes)[number];
+
+/** All of a leaf but its public key, which is kept beside it as DER. */
+export interface CertificatePlan {
+  /** Lower-case hex, even length, positive, at most 159 bits. */
+  readonly serialNumber: string;
+  readonly commonName: string;
+  readonly uris: readonly string[];
+  readonly dnsNames: readonly string[];
+  readonly addresses: readonly string[];
+  readonly purposes: readonly KeyPurpose[];
+  /** Whole seconds in milliseconds since 1970: X.509 knows no fractions. */
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
