@@ -1,0 +1,83 @@
+/** The whole configuration of a server: the sections of both towers and what stands above them. */
+import { existsSync, readFileSync } from 'node:fs';
+import Type, { type Static } from 'typebox';
+import { loadConfiguration } from '#common/config/load.ts';
+import { Section, Text } from '#common/config/schema.ts';
+import { Fault } from '#common/fault.ts';
+import { type LogLevel, logLevels } from '#common/log.ts';
+import { type GatewaySettings, gatewaySettings } from '../gateway/settings.ts';
+import { type RegistrySettings, registrySections } from '../registry/settings.ts';
+
+export const topSettings = {
+  data: Text('./data', 'Folder of everything that is kept; made 0700.'),
+  host: Text('127.0.0.1', 'Address that the doors listen on.'),
+  name: Text('gateway', 'Name of this gateway, in receipts and decisions.'),
+  trustDomain: Text('fleetgate.local', 'Trust domain of the SPIFFE IDs in certificates.'),
+  doorNames: Type.Array(Type.String(), {
+    default: [],
+    description: 'Further DNS names and addresses of the server certificate.',
+  }),
+  log: Section(
+    {
+      level: Type.Enum([...logLevels], {
+        default: 'info',
+        description: 'Least level that is written to stderr.',
+      }),
+    },
+    'The log.',
+  ),
+};
+
+export const configurationSchema = Section(
+  { ...topSettings, ...gatewaySettings, ...registrySections },
+  'Fleetgate.',
+);
+
+type TopSettings = Static<typeof configurationSchema>;
+export type Configuration = Pick<TopSettings, 'data' | 'host' | 'name' | 'trustDomain' | 'doorNames'> & {
+  log: { level: LogLevel };
+} & GatewaySettings &
+  RegistrySettings;
+
+/** Reads the file (`fleetgate.yaml` when it is there and none is named), the environment and flags. */
+export function readConfiguration(file: string | undefined, flags: Record<string, unknown>): Configuration {
+  const path = file ?? 'fleetgate.yaml';
+  if (file !== undefined && !existsSync(file))
+    throw new Fault('not-found', `There is no configuration file ${file}.`);
+  const text = existsSync(path) ? { path, text: readFileSync(path, 'utf8') } : undefined;
+  return loadConfiguration<Configuration>(
+    configurationSchema,
+    { file: text, env: process.env, flags },
+    relations,
+  );
+}
+
+/** What must hold between keys. */
+function relations(settings: Configuration): { path: string; message: string }[] {
+  const problems: { path: string; message: string }[] = [];
+  const names = Object.keys(settings.backends);
+  for (const [index, route] of settings.routes.entries()) {
+    for (const name of route.to) {
+      if (!names.includes(name))
+        problems.push({
+          path: `routes.${index}`,
+          message: `there is no backend ${name}; there are ${names.join(', ')}`,
+        });
+    }
+  }
+  for (const [name, backend] of Object.entries(settings.backends)) {
+    if (backend.type === 'http' && (backend.certFile === undefined) !== (backend.keyFile === undefined)) {
+      problems.push({ path: `backends.${name}`, message: 'certFile and keyFile belong together' });
+    }
+    if (backend.type === 'http' && !URL.canParse(backend.url)) {
+      problems.push({ path: `backends.${name}.url`, message: `${backend.url} is not a URL` });
+    }
+  }
+  if (settings.mqtt.maxConnectSize > settings.mqtt.maxPacketSize) {
+    problems.push({ path: 'mqtt.maxConnectSize', message: 'this is not above mqtt.maxPacketSize' });
+  }
+  if (settings.limits.connectionsPerAddress > settings.limits.connections) {
+    problems.push({ path: 'limits.connectionsPerAddress', message: 'this is not above limits.connections' });
+  }
+  return problems;
+}

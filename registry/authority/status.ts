@@ -1,0 +1,72 @@
+/** How things stand: one sentence, and the numbers behind it. */
+import type { Kysely } from 'kysely';
+import { type Clock, timestamp } from '#common/clock.ts';
+import type { Tables } from '../store/tables.ts';
+import type { Certificates } from './certificates.ts';
+import type { Feed } from './feed.ts';
+import type { Gateways } from './gateways.ts';
+
+export interface StatusReport {
+  readonly verdict: string;
+  readonly healthy: boolean;
+  readonly devices: Record<string, number>;
+  readonly certificates: Record<string, number>;
+  readonly gateways: readonly string[];
+  readonly lastChange: number;
+  readonly issuingCaExpiresAt: string;
+  readonly startedAt: string;
+}
+
+const caWarningMs = 90 * 86_400_000;
+
+export class Status {
+  readonly #parts: {
+    read: Kysely<Tables>;
+    certificates: Certificates;
+    gateways: Gateways;
+    feed: Feed;
+    clock: Clock;
+    caNotAfterMs: number;
+  };
+  readonly #startedAtMs: number;
+
+  constructor(parts: {
+    read: Kysely<Tables>;
+    certificates: Certificates;
+    gateways: Gateways;
+    feed: Feed;
+    clock: Clock;
+    caNotAfterMs: number;
+  }) {
+    this.#parts = parts;
+    this.#startedAtMs = parts.clock.now();
+  }
+
+  async read(): Promise<StatusReport> {
+    const { read, certificates, gateways, feed, clock, caNotAfterMs } = this.#parts;
+    const rows = await read
+      .selectFrom('devices')
+      .select(({ fn }) => ['state', fn.countAll<number>().as('count')])
+      .groupBy('state')
+      .execute();
+    const devices = Object.fromEntries(rows.map(({ state, count }) => [state, count]));
+    const caLeftMs = caNotAfterMs - clock.now();
+    const problems = [
+      ...(gateways.names.length === 0 ? ['no gateway follows this registry'] : []),
+      ...(caLeftMs < caWarningMs
+        ? [`the issuing CA expires in ${Math.floor(caLeftMs / 86_400_000)} days`]
+        : []),
+    ];
+    const well = `All is well: ${devices.active ?? 0} active devices, ${gateways.names.length} gateway(s).`;
+    return {
+      verdict: problems.length === 0 ? well : `Look here: ${problems.join('; ')}.`,
+      healthy: problems.length === 0,
+      devices,
+      certificates: await certificates.counts(),
+      gateways: gateways.names,
+      lastChange: await feed.head(),
+      issuingCaExpiresAt: timestamp(caNotAfterMs),
+      startedAt: timestamp(this.#startedAtMs),
+    };
+  }
+}

@@ -1,0 +1,186 @@
+/** Builds the registry: the only file of this tower that constructs. Opened in order, closed in reverse. */
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { Clock } from '#common/clock.ts';
+import type { RegistryLine } from '#common/contract/line.ts';
+import type { Logger } from '#common/log.ts';
+import type { Metrics } from '#common/metrics.ts';
+import { adminRoutes } from './api/admin-routes.ts';
+import { Answers } from './api/answers.ts';
+import { Callers } from './api/callers.ts';
+import { deviceRoutes } from './api/device-routes.ts';
+import { RegistryDoor } from './api/door.ts';
+import { enrollRoutes } from './api/enroll-routes.ts';
+import { feedRoutes } from './api/feed-routes.ts';
+import { fleetRoutes } from './api/fleet-routes.ts';
+import { pageRoutes } from './api/pages.ts';
+import { PkiDoor } from './api/pki-door.ts';
+import { RateLimits } from './api/rate-limits.ts';
+import { ApiTokens } from './authority/api-tokens.ts';
+import { Audit } from './authority/audit.ts';
+import { Certificates } from './authority/certificates.ts';
+import { Devices } from './authority/devices.ts';
+import { Enrollment, type EnrollmentStep } from './authority/enroll.ts';
+import { Feed } from './authority/feed.ts';
+import { Fleets } from './authority/fleets.ts';
+import { GatewayRegister } from './authority/gateway-register.ts';
+import { Gateways } from './authority/gateways.ts';
+import { Roles } from './authority/roles.ts';
+import { Status } from './authority/status.ts';
+import { Tokens } from './authority/tokens.ts';
+import { openCaKeys } from './ca/ca-keys.ts';
+import { DoorCertificates } from './ca/door-certificates.ts';
+import { IssuingCa } from './ca/issuing-ca.ts';
+import type { RegistrySettings } from './settings.ts';
+import { FileDirectory } from './store/directory.ts';
+import { Store } from './store/store.ts';
+
+export interface RegistryOptions {
+  dataDir: string;
+  host: string;
+  settings: RegistrySettings;
+  trustDomain: string;
+  metrics: Metrics;
+  log: Logger;
+  clock: Clock;
+  /** Further DNS names and addresses of the server certificate. */
+  doorNames?: readonly string[];
+  /** Told before each step of an enrollment. */
+  observe?: (step: EnrollmentStep) => void;
+}
+
+export interface Registry extends AsyncDisposable {
+  /** For a gateway in the same process. */
+  readonly line: RegistryLine;
+  readonly urls: { readonly registry: string; readonly pki: string };
+  /** PEM bundle: root and issuing CA. */
+  readonly caFile: string;
+  readonly adminTokenFile: string;
+  close(): Promise<void>;
+}
+
+const certificateCountMs = 30_000;
+
+/** Faults `conflict` when another process holds the folder or wrote it with a newer program. */
+export async function openRegistry(options: RegistryOptions): Promise<Registry> {
+  const { dataDir, host, settings, trustDomain, metrics, log, clock } = options;
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await using opened = new AsyncDisposableStack();
+
+  const store = opened.use(Store.open(dataDir));
+  const directory = opened.use(FileDirectory.open(store.path));
+  const keys = await openCaKeys(dataDir, settings.ca, clock);
+  const certificatesOfCa = { root: keys.root, issuing: keys.issuing };
+  const pki = opened.use(await PkiDoor.open(host, settings.pki.port, () => certificatesOfCa, log));
+  const pkiUrl = urlOf('http', host, pki.port);
+  const ca = await IssuingCa.open(keys, () => `${pkiUrl}/ca/issuing.cer`);
+  const names = ['localhost', '127.0.0.1', '::1', hostname(), ...(options.doorNames ?? [])];
+  const doors = opened.use(
+    await DoorCertificates.open({
+      ca,
+      names: [...new Set(names)],
+      lifetimeMs: settings.ca.doorLifetime,
+      clock,
+      log,
+    }),
+  );
+
+  const { read, writer } = store;
+  const audit = new Audit(read, clock);
+  const feed = new Feed(read, clock);
+  const gateways = new Gateways({ feed, metrics, clock, log, timeoutMs: settings.registry.receiptTimeout });
+  const tokens = new Tokens({ read, writer, audit, clock });
+  const apiTokens = new ApiTokens({ read, writer, audit, clock });
+  const parts = { read, writer, audit, feed, gateways, clock };
+  const fleets = new Fleets(parts);
+  const roles = new Roles(parts);
+  const devices = new Devices(parts);
+  const certificates = new Certificates(parts);
+  const register = new GatewayRegister({
+    read,
+    writer,
+    audit,
+    ca,
+    trustDomain,
+    lifetimeMs: settings.ca.doorLifetime,
+    clock,
+  });
+  const { observe } = options;
+  const enrollment = new Enrollment({
+    store,
+    ca,
+    tokens,
+    feed,
+    audit,
+    gateways,
+    settings: settings.ca,
+    trustDomain,
+    clock,
+    observe,
+  });
+  const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
+
+  const adminTokenFile = join(dataDir, 'admin.token');
+  await roles.seed();
+  await apiTokens.seed(adminTokenFile);
+  const abandoned = await enrollment.abandonReservations();
+  if (abandoned > 0) log.warn({ abandoned }, 'Enrollments that a crash had cut short were abandoned.');
+
+  const countCertificates = async () => {
+    for (const [state, count] of Object.entries(await certificates.counts()))
+      metrics.certificates.set({ state }, count);
+  };
+  await countCertificates();
+  opened.defer(
+    clock.every(certificateCountMs, () => {
+      countCertificates().catch((error) => log.error({ error }, 'The certificates could not be counted.'));
+    }),
+  );
+
+  const limits = new RateLimits(settings.registry);
+  const callers = new Callers({ tokens: apiTokens, gateways: register, limits, clock });
+  const door = opened.use(
+    await RegistryDoor.open({
+      host,
+      settings: settings.registry,
+      doors,
+      callers,
+      answers: new Answers({ read, writer, clock, ttlMs: settings.registry.idempotencyTtl }),
+      clock,
+      log,
+      routes: [
+        fleetRoutes(fleets, tokens, roles),
+        enrollRoutes({
+          enrollment,
+          callers,
+          limits,
+          metrics,
+          clock,
+          maxCsrBytes: settings.registry.maxCsrSize,
+        }),
+        deviceRoutes(devices, certificates, gateways),
+        feedRoutes({ feed, gateways, register, clock }),
+        adminRoutes(apiTokens, audit, status),
+        pageRoutes(status),
+      ],
+    }),
+  );
+
+  const stack = opened.move();
+  const close = () => stack.disposeAsync();
+  return {
+    line: { directory, doors, attach: (gateway) => gateways.attach(gateway) },
+    urls: { registry: urlOf('https', host, door.port), pki: pkiUrl },
+    caFile: join(dataDir, 'ca', 'ca.crt'),
+    adminTokenFile,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** A URL that works on this machine: a wildcard address is reached by loopback. */
+function urlOf(scheme: string, host: string, port: number): string {
+  const reached = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return `${scheme}://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
+}
