@@ -43,6 +43,7 @@ export const faultKinds = [
   'will-not-allowed',
   'topic-invalid',
   'topic-not-allowed',
+  'receive-maximum',
   'quota-exceeded',
   'spool-full',
   'taken-over',

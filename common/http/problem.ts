@@ -37,6 +37,7 @@ export const httpStatus = {
   'will-not-allowed': 403,
   'topic-invalid': 400,
   'topic-not-allowed': 403,
+  'receive-maximum': 429,
   'quota-exceeded': 429,
   'spool-full': 503,
   'taken-over': 409,

@@ -1,10 +1,9 @@
 /** The outcome of the corridor: the same question and the same answer on every door. */
-import type { DecisionCheck } from '#common/contract/decision.ts';
 import type { DirectoryEntry } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
 import type { Fault } from '#common/fault.ts';
 import type { Peer } from '../door/peer.ts';
-import type { Rights } from './rights.ts';
+import type { Rights } from '../sessions/rights.ts';
 
 export type Verdict = Admitted | Refused;
 
@@ -12,7 +11,6 @@ export interface Admitted {
   readonly admitted: true;
   readonly entry: DirectoryEntry;
   readonly rights: Rights;
-  readonly checks: readonly DecisionCheck[];
 }
 
 export interface Refused {
@@ -20,15 +18,14 @@ export interface Refused {
   readonly fault: Fault;
   /** Known even when refused, if the certificate is. */
   readonly entry: DirectoryEntry | undefined;
-  readonly checks: readonly DecisionCheck[];
 }
 
 /** Judges one arrival, writes the decision journal and counts it. Synchronous: a look-up and pure functions. */
 export interface Corridor {
   /** `clientId` is null for HTTPS. */
   judge(protocol: Protocol, peer: Peer, clientId: string | null): Verdict;
-  /** The rights of an entry that has changed during a session, or the fault that ends the session. */
-  reconsider(entry: DirectoryEntry): Admitted | Refused;
+  /** The rights of a live session after its entry has changed, or the fault that ends it. */
+  reconsider(session: { peer: Peer; clientId: string | null }, entry: DirectoryEntry): Verdict;
   /** A refusal that came before or after the judgement: a deadline, a limit, a malformed CONNECT, a Will. */
   refuse(protocol: Protocol, peer: Peer, clientId: string | null, fault: Fault): void;
 }

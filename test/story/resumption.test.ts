@@ -22,7 +22,7 @@ async function connect(device: DeviceIdentity, version: tls.SecureVersion, sessi
     key: device.key,
     minVersion: version,
     maxVersion: version,
-    session,
+    session: session as Buffer | undefined,
   });
   let ticket = session;
   socket.on('session', (fresh) => {
@@ -35,7 +35,7 @@ async function connect(device: DeviceIdentity, version: tls.SecureVersion, sessi
     incoming.on('packet', resolve);
     socket.once('close', () => resolve(null));
   });
-  socket.on('data', (chunk) => incoming.parse(chunk));
+  socket.on('data', (chunk: Buffer) => incoming.parse(chunk));
   socket.write(
     generate({ cmd: 'connect', clientId: device.id, protocolVersion: 4, protocolId: 'MQTT', clean: true }),
   );

@@ -1,0 +1,174 @@
+/** Who may come in: a list of named checks, each a pure function of what is known. The first that fails decides. */
+import { timestamp } from '#common/clock.ts';
+import type { DecisionCheck } from '#common/contract/decision.ts';
+import type { DirectoryEntry } from '#common/contract/directory.ts';
+import { Fault } from '#common/fault.ts';
+import type { Peer } from '../door/peer.ts';
+
+/** Everything that admission depends on. */
+export interface Arrival {
+  readonly peer: Peer;
+  readonly entry: DirectoryEntry | undefined;
+  /** Null for HTTPS, which has none. */
+  readonly clientId: string | null;
+  readonly severalSessions: boolean;
+  readonly lagMs: number;
+  readonly maxLagMs: number;
+  readonly nowMs: number;
+}
+
+interface Check {
+  readonly name: string;
+  /** What was seen, for the journal. */
+  see(arrival: Arrival): string;
+  /** The refusal, or null. */
+  judge(arrival: Arrival): Fault | null;
+}
+
+/** Checks that need a directory entry come after `known`, and are asked only when there is one. */
+const checks: readonly Check[] = [
+  {
+    name: 'certificate shown',
+    see: ({ peer }) => peer.fingerprint ?? 'none',
+    judge: ({ peer }) =>
+      peer.fingerprint
+        ? null
+        : new Fault('no-certificate', 'Connect with the client certificate of the device; none was shown.'),
+  },
+  {
+    name: 'chain trusted',
+    see: ({ peer }) => peer.chainError ?? 'leads to a trust anchor',
+    judge: ({ peer }) => (peer.chainError ? chainFault(peer.chainError) : null),
+  },
+  {
+    name: 'leaf profile',
+    see: ({ peer }) => peer.leafError ?? 'a leaf for clientAuth',
+    judge: ({ peer }) =>
+      peer.leafError ? new Fault('leaf-profile', `This is no device certificate: ${peer.leafError}.`) : null,
+  },
+  {
+    name: 'directory fresh',
+    see: ({ lagMs }) => `${Math.round(lagMs / 1000)} s behind`,
+    judge: ({ lagMs, maxLagMs }) =>
+      lagMs <= maxLagMs
+        ? null
+        : new Fault(
+            'directory-stale',
+            'The gateway has not heard from its registry for too long; try again later.',
+          ),
+  },
+  {
+    name: 'known',
+    see: ({ entry }) => (entry ? `${entry.fleet}/${entry.device}` : 'not in the directory'),
+    judge: ({ entry }) =>
+      entry
+        ? null
+        : new Fault('unknown-certificate', 'The registry does not know this certificate; enroll the device.'),
+  },
+];
+
+interface EntryCheck {
+  readonly name: string;
+  see(entry: DirectoryEntry, arrival: Arrival): string;
+  judge(entry: DirectoryEntry, arrival: Arrival): Fault | null;
+}
+
+const entryChecks: readonly EntryCheck[] = [
+  {
+    name: 'not revoked',
+    see: ({ certificateState }) => certificateState,
+    judge: ({ certificateState }) =>
+      certificateState === 'issued'
+        ? null
+        : new Fault('certificate-revoked', 'This certificate was revoked; enroll the device anew.'),
+  },
+  {
+    name: 'valid now',
+    see: ({ notBeforeMs, notAfterMs }) => `${timestamp(notBeforeMs)} to ${timestamp(notAfterMs)}`,
+    judge: ({ notBeforeMs, notAfterMs }, { nowMs }) => {
+      if (nowMs > notAfterMs)
+        return new Fault('certificate-expired', 'This certificate has expired; enroll the device anew.');
+      if (nowMs < notBeforeMs)
+        return new Fault('certificate-not-yet-valid', 'This certificate is not valid yet; check the clocks.');
+      return null;
+    },
+  },
+  {
+    name: 'device active',
+    see: ({ deviceState }) => deviceState,
+    judge: ({ deviceState }) => {
+      if (deviceState === 'active') return null;
+      if (deviceState === 'disabled')
+        return new Fault('device-disabled', 'This device is disabled; ask its operator.');
+      return new Fault('device-revoked', 'This device was taken out of service.');
+    },
+  },
+  {
+    name: 'client id bound',
+    see: (_entry, { clientId }) => clientId ?? 'none needed',
+    judge: (entry, { clientId, severalSessions }) =>
+      clientId === null || isBound(clientId, entry.device, severalSessions)
+        ? null
+        : new Fault(
+            'client-id-mismatch',
+            `The client id of this device is ${entry.device}${severalSessions ? ', / or : and a suffix' : ''}.`,
+          ),
+  },
+];
+
+export interface Outcome {
+  readonly fault: Fault | null;
+  readonly checks: readonly DecisionCheck[];
+}
+
+/** Runs the checks in order up to the first that fails. */
+export function admit(arrival: Arrival): Outcome {
+  const done: DecisionCheck[] = [];
+  for (const { name, see, judge } of checks) {
+    const fault = judge(arrival);
+    done.push({ name, passed: !fault, detail: see(arrival) });
+    if (fault) return { fault, checks: done };
+  }
+  for (const { name, see, judge } of entryChecks) {
+    const fault = judge(arrival.entry!, arrival);
+    done.push({ name, passed: !fault, detail: see(arrival.entry!, arrival) });
+    if (fault) return { fault, checks: done };
+  }
+  return { fault: null, checks: done };
+}
+
+/** The refusal alone, without a record: for the many that are admitted, and to judge anew during a session. */
+export function refusalOf(arrival: Arrival): Fault | null {
+  for (const { judge } of checks) {
+    const fault = judge(arrival);
+    if (fault) return fault;
+  }
+  for (const { judge } of entryChecks) {
+    const fault = judge(arrival.entry!, arrival);
+    if (fault) return fault;
+  }
+  return null;
+}
+
+/** The client id is the device id; with a suffix after `/` or `:` when its role allows several sessions. */
+function isBound(clientId: string, device: string, severalSessions: boolean): boolean {
+  if (clientId === device) return true;
+  const separator = clientId[device.length];
+  return (
+    severalSessions &&
+    clientId.startsWith(device) &&
+    (separator === '/' || separator === ':') &&
+    clientId.length > device.length + 1
+  );
+}
+
+function chainFault(error: string): Fault {
+  if (error === 'CERT_HAS_EXPIRED')
+    return new Fault('certificate-expired', 'This certificate has expired; enroll the device anew.');
+  if (error === 'CERT_NOT_YET_VALID')
+    return new Fault('certificate-not-yet-valid', 'This certificate is not valid yet; check the clocks.');
+  return new Fault(
+    'untrusted-certificate',
+    `This certificate does not lead to a trust anchor of this gateway (${error}).`,
+  );
+}

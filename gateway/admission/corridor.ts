@@ -1,0 +1,75 @@
+/** The corridor that every arrival walks, whatever the door: look up, judge, count, write down. */
+import type { Clock } from '#common/clock.ts';
+import type { Directory, DirectoryEntry } from '#common/contract/directory.ts';
+import type { Protocol } from '#common/contract/receipt.ts';
+import type { Fault } from '#common/fault.ts';
+import type { Metrics } from '#common/metrics.ts';
+import type { Peer } from '../door/peer.ts';
+import { type Arrival, refusalOf } from './admit.ts';
+import type { Journal } from './journal.ts';
+import { rightsOf } from './role.ts';
+import type { Admitted, Corridor, Refused, Verdict } from './verdict.ts';
+
+export interface DirectoryCorridorOptions {
+  directory: Directory;
+  journal: Journal;
+  metrics: Metrics;
+  clock: Clock;
+  /** Age of the directory beyond which nobody is admitted. */
+  maxLagMs: number;
+}
+
+export class DirectoryCorridor implements Corridor {
+  readonly #options: DirectoryCorridorOptions;
+
+  constructor(options: DirectoryCorridorOptions) {
+    this.#options = options;
+  }
+
+  judge(protocol: Protocol, peer: Peer, clientId: string | null): Verdict {
+    const { directory, journal, metrics, clock } = this.#options;
+    const entry = peer.fingerprint === null ? undefined : directory.find(peer.fingerprint);
+    const verdict = this.#verdict(peer, entry, clientId);
+    const reason = verdict.admitted ? null : verdict.fault.kind;
+    journal.add({ timeMs: clock.now(), protocol, arrival: verdict.arrival, reason, beyond: null });
+    const result = verdict.admitted ? 'admitted' : 'refused';
+    metrics.connectsTotal.inc({ protocol, result, reason: reason ?? 'none' });
+    if (verdict.admitted)
+      metrics.certificateRemainingSeconds.observe((verdict.entry.notAfterMs - clock.now()) / 1000);
+    return verdict;
+  }
+
+  reconsider(session: { peer: Peer; clientId: string | null }, entry: DirectoryEntry): Verdict {
+    return this.#verdict(session.peer, entry, session.clientId);
+  }
+
+  refuse(protocol: Protocol, peer: Peer, clientId: string | null, fault: Fault): void {
+    const { directory, journal, metrics, clock } = this.#options;
+    const entry = peer.fingerprint === null ? undefined : directory.find(peer.fingerprint);
+    const arrival = this.#arrival(peer, entry, clientId, false);
+    journal.add({ timeMs: clock.now(), protocol, arrival, reason: fault.kind, beyond: fault.message });
+    metrics.connectsTotal.inc({ protocol, result: 'refused', reason: fault.kind });
+  }
+
+  #verdict(
+    peer: Peer,
+    entry: DirectoryEntry | undefined,
+    clientId: string | null,
+  ): (Admitted | Refused) & { arrival: Arrival } {
+    const rights = entry && rightsOf(this.#options.directory.role(entry.role), entry);
+    const arrival = this.#arrival(peer, entry, clientId, rights?.severalSessions ?? false);
+    const fault = refusalOf(arrival);
+    if (fault || !entry || !rights) return { admitted: false, fault: fault!, entry, arrival };
+    return { admitted: true, entry, rights, arrival };
+  }
+
+  #arrival(
+    peer: Peer,
+    entry: DirectoryEntry | undefined,
+    clientId: string | null,
+    severalSessions: boolean,
+  ): Arrival {
+    const { directory, clock, maxLagMs } = this.#options;
+    return { peer, entry, clientId, severalSessions, lagMs: directory.lagMs(), maxLagMs, nowMs: clock.now() };
+  }
+}

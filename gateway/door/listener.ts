@@ -1,0 +1,128 @@
+/**
+ * A device listener: counts and limits before a byte of TLS is read, asks for a client certificate but lets nobody be
+ * refused by TLS itself, so that whoever is refused can be told why, and hands finished connections on.
+ */
+import { randomBytes } from 'node:crypto';
+import { createServer, type Server, type Socket } from 'node:net';
+import tls, { type TLSSocket } from 'node:tls';
+import type { Clock } from '#common/clock.ts';
+import type { DoorCertificateSource } from '#common/contract/line.ts';
+import type { FaultKind } from '#common/fault.ts';
+import type { Logger } from '#common/log.ts';
+import type { Metrics } from '#common/metrics.ts';
+import type { TlsSettings } from '../settings.ts';
+import type { ConnectLimits } from './connect-limits.ts';
+import type { Peer } from './peer.ts';
+import { readPeer } from './read-peer.ts';
+
+export interface ListenerOptions {
+  host: string;
+  port: number;
+  limits: ConnectLimits;
+  tls: TlsSettings;
+  doors: DoorCertificateSource;
+  alpn?: readonly string[];
+  handshakeTimeoutMs: number;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  /** Refused before TLS, for the count; the socket is gone. */
+  onRefused: (reason: FaultKind) => void;
+  /** A finished handshake. `acceptedAtMs` is of `clock.elapsed()`. */
+  onConnection: (socket: TLSSocket, peer: Peer, acceptedAtMs: number) => void;
+}
+
+/** Pending connections that the system keeps for us; the kernel's own limit caps it. */
+const backlog = 4096;
+
+/** When a raw socket was accepted, found again by the TLS socket that wraps it. */
+const acceptedAt = Symbol('acceptedAt');
+type Accepted = Socket & { [acceptedAt]?: number };
+
+export class Listener implements AsyncDisposable {
+  readonly port: number;
+  readonly #server: Server;
+  readonly #stopRenewing: () => void;
+
+  private constructor(server: Server, stopRenewing: () => void) {
+    this.#server = server;
+    this.#stopRenewing = stopRenewing;
+    this.port = (server.address() as { port: number }).port;
+  }
+
+  static async open(options: ListenerOptions): Promise<Listener> {
+    const { doors, limits, clock, log, metrics } = options;
+    const secure = tls.createServer({ ...tlsOptions(options), ...contextOf(options) });
+    // Fresh keys a start: a ticket is good for this process only. They must survive setSecureContext.
+    secure.setTicketKeys(randomBytes(48));
+    const stopRenewing = doors.onRenewed(() => secure.setSecureContext(contextOf(options)));
+
+    secure.on('secureConnection', (socket) => {
+      // From here on whoever holds the socket owns its errors; this keeps a reset in between from ending the process.
+      socket.on('error', ignore);
+      const peer = readPeer(socket);
+      const resumed = peer.resumed ? 'yes' : 'no';
+      metrics.tlsHandshakesTotal.inc({ version: peer.tlsVersion, resumed, result: 'done' });
+      options.onConnection(socket, peer, acceptedTimeOf(socket) ?? clock.elapsed());
+    });
+    // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
+    secure.on('tlsClientError', (_error, socket) => {
+      metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
+      socket.destroy();
+    });
+
+    const server = createServer({ noDelay: true }, (socket: Accepted) => {
+      const address = socket.remoteAddress ?? '';
+      const refusal = limits.enter(address);
+      if (refusal) {
+        socket.destroy();
+        options.onRefused(refusal);
+        return;
+      }
+      socket[acceptedAt] = clock.elapsed();
+      socket.once('close', () => limits.leave(address));
+      secure.emit('connection', socket);
+    });
+    server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host: options.host, port: options.port, backlog }, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+    return new Listener(server, stopRenewing);
+  }
+
+  /** Stops accepting; open connections belong to their sessions. */
+  stop(): void {
+    this.#server.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopRenewing();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+}
+
+const ignore = () => {};
+
+const acceptedTimeOf = (socket: TLSSocket): number | undefined =>
+  (socket as unknown as { _parent?: Accepted })._parent?.[acceptedAt];
+
+const tlsOptions = ({ tls: settings, handshakeTimeoutMs, alpn }: ListenerOptions) => ({
+  requestCert: true,
+  rejectUnauthorized: false,
+  handshakeTimeout: handshakeTimeoutMs,
+  sessionTimeout: Math.round(settings.ticketLifetime / 1000),
+  ...(alpn && { ALPNProtocols: [...alpn] }),
+});
+
+const contextOf = ({ doors, tls: settings }: ListenerOptions) => ({
+  key: doors.current.key,
+  cert: doors.current.chain,
+  ca: doors.current.trust,
+  minVersion: settings.minVersion as tls.SecureVersion,
+  ecdhCurve: settings.groups,
+  honorCipherOrder: true,
+});

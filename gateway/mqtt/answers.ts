@@ -1,0 +1,114 @@
+/** The packets that the front itself sends, as bytes. */
+
+const reasonStringId = 0x1f;
+
+/** CONNACK of 3.1.1 (section 3.2). */
+export const connack4 = (returnCode: number, sessionPresent: boolean): Buffer =>
+  Buffer.from([0x20, 2, sessionPresent ? 1 : 0, returnCode]);
+
+export interface ServerLimits {
+  readonly receiveMaximum: number;
+  readonly maximumPacketSize: number;
+  /** When the keep-alive is ours, not the client's. */
+  readonly serverKeepAliveSeconds: number | null;
+  /** When the session is kept for another time than was asked for. */
+  readonly sessionExpirySeconds: number | null;
+}
+
+/** CONNACK of 5 that admits (section 3.2.2.3): our limits, no topic aliases, no shared subscriptions. */
+export function connack5(sessionPresent: boolean, limits: ServerLimits): Buffer {
+  const properties: number[] = [
+    0x21,
+    limits.receiveMaximum >> 8,
+    limits.receiveMaximum & 0xff,
+    0x27,
+    ...uint32(limits.maximumPacketSize),
+    0x2a,
+    0,
+  ];
+  if (limits.serverKeepAliveSeconds !== null) {
+    properties.push(0x13, limits.serverKeepAliveSeconds >> 8, limits.serverKeepAliveSeconds & 0xff);
+  }
+  if (limits.sessionExpirySeconds !== null) properties.push(0x11, ...uint32(limits.sessionExpirySeconds));
+  return Buffer.from([
+    0x20,
+    properties.length + 3,
+    sessionPresent ? 1 : 0,
+    0,
+    properties.length,
+    ...properties,
+  ]);
+}
+
+const uint32 = (value: number): number[] => [
+  value >>> 24,
+  (value >>> 16) & 0xff,
+  (value >>> 8) & 0xff,
+  value & 0xff,
+];
+
+/** CONNACK of 5 that refuses. */
+export const connack5Refusal = (reasonCode: number, reason: string | null): Buffer =>
+  packet(0x20, [0, reasonCode], reason);
+
+/** DISCONNECT of 5 (section 3.14); 3.1.1 has none from the server. */
+export const disconnect5 = (reasonCode: number, reason: string | null): Buffer =>
+  packet(0xe0, [reasonCode], reason);
+
+/** PUBACK (0x40) or PUBREC (0x50) that refuses, in 5. */
+export const refusedPublish5 = (
+  type: 0x40 | 0x50,
+  packetId: number,
+  reasonCode: number,
+  reason: string | null,
+): Buffer => packet(type, [packetId >> 8, packetId & 0xff, reasonCode], reason);
+
+/** PUBCOMP (0x70) or PUBREC (0x50) without more. */
+export const bareAcknowledgement = (type: 0x50 | 0x70, packetId: number): Buffer =>
+  Buffer.from([type, 2, packetId >> 8, packetId & 0xff]);
+
+/** PUBCOMP of 5 for an identifier that nobody knows: 0x92 (section 3.7.2.1). */
+export const unknownPacketId5 = (packetId: number): Buffer =>
+  Buffer.from([0x70, 3, packetId >> 8, packetId & 0xff, 0x92]);
+
+export const pingresp = Buffer.from([0xd0, 0]);
+
+/** SUBACK (section 3.9). */
+export function suback(packetId: number, codes: readonly number[], version: 4 | 5): Buffer {
+  const body = [packetId >> 8, packetId & 0xff, ...(version === 5 ? [0] : []), ...codes];
+  return Buffer.concat([Buffer.from([0x90]), lengthOf(body.length), Buffer.from(body)]);
+}
+
+/** PUBLISH of QoS 0 to a device, for its error topic. */
+export function publish0(topic: string, payload: string, version: 4 | 5): Buffer {
+  const name = Buffer.from(topic);
+  const head = Buffer.from([name.length >> 8, name.length & 0xff]);
+  const body = Buffer.concat([head, name, Buffer.from(version === 5 ? [0] : []), Buffer.from(payload)]);
+  return Buffer.concat([Buffer.from([0x30]), lengthOf(body.length), body]);
+}
+
+/** A packet of 5 whose only property is the reason string. */
+function packet(type: number, head: readonly number[], reason: string | null): Buffer {
+  const text = Buffer.from(reason ?? '');
+  const properties =
+    reason === null
+      ? Buffer.from([0])
+      : Buffer.concat([
+          lengthOf(text.length + 3),
+          Buffer.from([reasonStringId, text.length >> 8, text.length & 0xff]),
+          text,
+        ]);
+  const body = Buffer.concat([Buffer.from(head), properties]);
+  return Buffer.concat([Buffer.from([type]), lengthOf(body.length), body]);
+}
+
+/** A variable byte integer (section 1.5.5). */
+function lengthOf(length: number): Buffer {
+  const bytes: number[] = [];
+  for (let rest = length; ; ) {
+    const digit = rest & 0x7f;
+    rest >>>= 7;
+    bytes.push(rest > 0 ? digit | 0x80 : digit);
+    if (rest === 0) return Buffer.from(bytes);
+  }
+}

@@ -1,0 +1,109 @@
+/** The CONNECT packet of MQTT 3.1.1 and 5 (section 3.1 of both), read strictly and completely before anybody is judged. */
+import { Fault } from '#common/fault.ts';
+import type { MqttSettings } from '../settings.ts';
+import { malformed, PacketReader, protocolError } from './packet-reader.ts';
+import { noProperties, type Properties, readProperties } from './properties.ts';
+import { checkTopicName } from './topic.ts';
+
+export interface Will {
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+}
+
+export interface Connect {
+  readonly version: 4 | 5;
+  readonly clientId: string;
+  /** Clean Session of 3.1.1, Clean Start of 5. */
+  readonly clean: boolean;
+  readonly keepAliveSeconds: number;
+  readonly will: Will | null;
+  /** Seconds that the session outlives the connection: 0 for a clean session of 3.1.1, endless for one that is kept. */
+  readonly sessionExpirySeconds: number;
+  /** The client's own limits (MQTT 5). */
+  readonly maximumPacketSize: number;
+  readonly wantsReasons: boolean;
+  /** The whole packet, a copy, with keep-alive 0: for the broker, which is not to watch the time a second time. */
+  readonly frame: Buffer;
+}
+
+const endless = 0xffff_ffff;
+
+/**
+ * Reads the body between `start` and `end` of `data`; the packet itself begins at `packetStart`. Faults
+ * `protocol-version`, `malformed-packet` or `protocol-error`.
+ */
+export function readConnect(
+  data: Buffer,
+  packetStart: number,
+  start: number,
+  end: number,
+  settings: MqttSettings,
+): Connect {
+  const reader = new PacketReader(data, start, end);
+  const name = reader.text();
+  const level = reader.byte();
+  if (name !== 'MQTT' || (level !== 4 && level !== 5)) {
+    throw new Fault('protocol-version', 'This gateway speaks MQTT 3.1.1 and 5.');
+  }
+  const flags = reader.byte();
+  if (flags & 1) throw malformed('the reserved flag of CONNECT is set'); // [MQTT-3.1.2-3]
+  const keepAliveAt = reader.at;
+  const keepAliveSeconds = reader.uint16();
+  const properties =
+    level === 5 ? readProperties(reader, 'connect', settings.maxUserProperties) : noProperties;
+  checkProperties(properties);
+  const clientId = reader.text();
+  const will = readWill(reader, flags, level, settings);
+  // [MQTT-3.1.2-22] of 3.1.1: a password needs a user name; MQTT 5 allows it alone.
+  if (level === 4 && flags & 0x40 && !(flags & 0x80)) throw malformed('a password without a user name');
+  if (flags & 0x80) reader.text();
+  if (flags & 0x40) reader.binary();
+  reader.done();
+
+  const clean = (flags & 2) !== 0;
+  if (level === 4 && clientId === '' && !clean) {
+    throw new Fault('client-id-mismatch', 'An empty client id cannot keep a session.'); // [MQTT-3.1.3-8]
+  }
+  const frame = Buffer.from(data.subarray(packetStart, end));
+  frame.writeUInt16BE(0, keepAliveAt - packetStart);
+  return {
+    version: level,
+    clientId,
+    clean,
+    keepAliveSeconds,
+    will,
+    sessionExpirySeconds: level === 5 ? (properties.sessionExpiry ?? 0) : clean ? 0 : endless,
+    maximumPacketSize: properties.maximumPacketSize ?? endless,
+    wantsReasons: properties.requestProblem !== 0,
+    frame,
+  };
+}
+
+function checkProperties({ receiveMaximum, maximumPacketSize, authenticationMethod }: Properties): void {
+  if (receiveMaximum === 0) throw protocolError('Receive Maximum is 0');
+  if (maximumPacketSize === 0) throw protocolError('Maximum Packet Size is 0');
+  // Enhanced authentication (section 4.12) has no place where the certificate has said everything.
+  if (authenticationMethod !== undefined) {
+    throw new Fault(
+      'protocol-error',
+      'This gateway knows no authentication method but the client certificate.',
+    );
+  }
+}
+
+function readWill(reader: PacketReader, flags: number, level: number, settings: MqttSettings): Will | null {
+  const qos = (flags >> 3) & 3;
+  const retain = (flags & 0x20) !== 0;
+  if (!(flags & 4)) {
+    if (qos !== 0 || retain) throw malformed('Will flags without a Will'); // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
+    return null;
+  }
+  if (qos === 3) throw malformed('Will QoS is 3'); // [MQTT-3.1.2-12]
+  if (level === 5) readProperties(reader, 'will', settings.maxUserProperties);
+  const topic = reader.text();
+  checkTopicName(topic, settings);
+  const payload = Buffer.from(reader.binary());
+  return { topic, payload, qos: qos as 0 | 1 | 2, retain };
+}

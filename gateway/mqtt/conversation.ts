@@ -1,0 +1,293 @@
+/**
+ * What an admitted session says, packet by packet. Telemetry goes down the lane; subscriptions and other publishes go to
+ * the broker by call; acknowledgements of what the broker sent pass as they are. Each handler says whether the packet was
+ * taken: one that was not stays in the buffer until there is room.
+ */
+import { Fault } from '#common/fault.ts';
+import type { Metrics } from '#common/metrics.ts';
+import type { Rights } from '../sessions/rights.ts';
+import type { MqttSettings } from '../settings.ts';
+import type { Intake } from '../telemetry/intake.ts';
+import { readAcknowledgement } from './acknowledgement.ts';
+import {
+  bareAcknowledgement,
+  pingresp,
+  publish0,
+  refusedPublish5,
+  suback,
+  unknownPacketId5,
+} from './answers.ts';
+import type { Attachment, Broker } from './broker.ts';
+import type { Lane, Publish } from './lane.ts';
+import { malformed, PacketReader, protocolError } from './packet-reader.ts';
+import { noProperties, readProperties } from './properties.ts';
+import { refusals } from './refusals.ts';
+import { readSubscribe, readUnsubscribe } from './subscribe-packet.ts';
+
+/** The connection, as the conversation sees it. */
+export interface Speaker {
+  readonly version: 4 | 5;
+  readonly clientId: string;
+  readonly device: string;
+  readonly rights: Rights;
+  readonly wantsReasons: boolean;
+  /** Session expiry of its CONNECT, seconds. */
+  readonly sessionExpirySeconds: number;
+  write(bytes: Buffer): void;
+  /** Nothing is read until `release`. */
+  hold(): void;
+  release(): void;
+  /** The broker's side of the session, made when it is first needed. */
+  attachment(use: (attachment: Attachment) => void): void;
+  /** The broker's side if there is one. */
+  readonly attached: Attachment | null;
+  /** The client says goodbye. */
+  leave(words: { withWill: boolean; sessionExpirySeconds: number | undefined }): void;
+  end(fault: Fault, options: { silence: boolean }): Promise<void>;
+}
+
+export interface ConversationParts {
+  speaker: Speaker;
+  lane: Lane;
+  intake: Intake;
+  broker: Broker;
+  settings: MqttSettings;
+  metrics: Metrics;
+}
+
+/** Read and used within one call: one a process is enough. */
+const publish: Publish = {
+  route: { bytes: Buffer.alloc(0), topic: '', class: null, channel: '', maxQos: -1 },
+  qos: 0,
+  duplicate: false,
+  retain: false,
+  packetId: 0,
+  properties: noProperties,
+  payload: Buffer.alloc(0),
+};
+
+/** Flags of the fixed header that a packet type must have; -1 where they vary (MQTT 5, section 2.1.3). */
+const requiredFlags = [-1, 0, -1, -1, 0, 0, 2, 0, 2, -1, 2, -1, 0, -1, 0, 0];
+
+const disconnectWithWill = 0x04;
+
+export class Conversation {
+  readonly #parts: ConversationParts;
+
+  constructor(parts: ConversationParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes one packet: its first byte, and its body between `start` and `end`. Faults end the connection. */
+  take(head: number, data: Buffer, start: number, end: number): boolean {
+    const type = head >> 4;
+    if (type === 3) return this.#publish(head, data, start, end);
+    if (requiredFlags[type] !== (head & 15))
+      throw malformed('flags of its header are wrong, or it comes from servers only'); // [MQTT-2.1.3-1]
+    const { speaker, settings } = this.#parts;
+    switch (type) {
+      case 1:
+        throw protocolError('a second CONNECT'); // [MQTT-3.1.0-2]
+      case 4:
+      case 5:
+      case 7:
+        readAcknowledgement(data, start, end, speaker.version, settings.maxUserProperties);
+        // The packet as it came: these never have a body of 128 bytes unless they carry properties.
+        speaker.attached?.inject(frameOf(head, data, start, end));
+        return true;
+      case 6:
+        this.#pubrel(readAcknowledgement(data, start, end, speaker.version, settings.maxUserProperties));
+        return true;
+      case 8:
+        return this.#subscribe(data, start, end);
+      case 10:
+        return this.#unsubscribe(data, start, end);
+      case 12:
+        if (start !== end) throw malformed('PINGREQ with a body');
+        speaker.write(pingresp);
+        return true;
+      case 14:
+        this.#disconnect(data, start, end);
+        return true;
+      default:
+        throw protocolError(`packet type ${type} from a client`);
+    }
+  }
+
+  #publish(head: number, data: Buffer, start: number, end: number): boolean {
+    const { lane, intake, speaker, settings } = this.#parts;
+    lane.read(head, data, start, end, publish);
+    const { route, qos, retain } = publish;
+    if (qos > route.maxQos) return this.#refusePublish(publish, notAllowed(route.topic));
+    if (qos > 0 && lane.inFlight >= settings.receiveMaximum) return this.#tooMany();
+    if (route.class === null) {
+      if (retain && !speaker.rights.mayPublish(route.topic, qos, true))
+        return this.#refusePublish(publish, notAllowed(route.topic));
+      return this.#toBroker(publish);
+    }
+    if (route.class === 'event' && qos === 0) {
+      return this.#refusePublish(
+        publish,
+        new Fault('topic-not-allowed', 'Events are published with QoS 1 or 2: they are never dropped.'),
+      );
+    }
+    if (!intake.full) {
+      lane.accept(publish);
+      return true;
+    }
+    if (qos === 0) {
+      intake.dropped();
+      return true;
+    }
+    speaker.hold();
+    intake.whenRoom(() => speaker.release());
+    return false;
+  }
+
+  /** MQTT 5 was told our Receive Maximum [MQTT-3.3.4-9]; 3.1.1 was not, so it just waits. */
+  #tooMany(): boolean {
+    const { speaker, settings } = this.#parts;
+    if (speaker.version === 5) {
+      throw new Fault(
+        'receive-maximum',
+        `More than ${settings.receiveMaximum} publishes are waiting for their acknowledgement.`,
+      );
+    }
+    speaker.hold();
+    return false;
+  }
+
+  #toBroker({ route, qos, retain, packetId, properties, payload }: Publish): boolean {
+    const { broker, speaker, lane } = this.#parts;
+    if (qos === 2 && !lane.beginBrokerQos2(packetId)) {
+      speaker.write(bareAcknowledgement(0x50, packetId));
+      return true;
+    }
+    // The payload is copied: the broker keeps it longer than the socket's buffer lives.
+    const message = { topic: route.topic, payload: Buffer.from(payload), qos, retain, properties };
+    if (qos === 0) {
+      broker.publish(message, () => {});
+      return true;
+    }
+    speaker.hold();
+    broker.publish(message, (error) => {
+      if (error) return void speaker.end(Fault.of(error), { silence: false });
+      if (qos === 2) lane.brokerQos2Received(packetId);
+      speaker.write(
+        qos === 2
+          ? bareAcknowledgement(0x50, packetId)
+          : Buffer.from([0x40, 2, packetId >> 8, packetId & 0xff]),
+      );
+      speaker.release();
+    });
+    return true;
+  }
+
+  #pubrel(packetId: number): void {
+    const { speaker, lane } = this.#parts;
+    const known = lane.release(packetId);
+    speaker.write(
+      known || speaker.version === 4 ? bareAcknowledgement(0x70, packetId) : unknownPacketId5(packetId),
+    );
+  }
+
+  /** MQTT 5 has a word for it and stays; 3.1.1 has none: the device is told on its error topic, and closed. */
+  #refusePublish({ qos, packetId, route }: Publish, fault: Fault): boolean {
+    const { speaker, metrics } = this.#parts;
+    metrics.messagesRefusedTotal.inc({ reason: fault.kind });
+    if (speaker.version === 5) {
+      const code = refusals[fault.kind].puback5;
+      const reason = speaker.wantsReasons ? fault.message : null;
+      if (qos > 0) speaker.write(refusedPublish5(qos === 1 ? 0x40 : 0x50, packetId, code, reason));
+      return true;
+    }
+    const errors = `devices/${speaker.device}/errors`;
+    if (speaker.attached?.filters.includes(errors)) {
+      const told = {
+        code: fault.kind,
+        message: fault.message,
+        correlation: packetId || null,
+        topic: route.topic,
+      };
+      speaker.write(publish0(errors, JSON.stringify(told), 4));
+    }
+    void speaker.end(fault, { silence: false });
+    return true;
+  }
+
+  #subscribe(data: Buffer, start: number, end: number): boolean {
+    const { speaker, settings } = this.#parts;
+    const { packetId, subscriptionIdentifier, subscriptions } = readSubscribe(
+      data,
+      start,
+      end,
+      speaker.version,
+      settings,
+    );
+    const refused = speaker.version === 5 ? 0x87 : 0x80;
+    const codes: number[] = [];
+    const granted = subscriptions.flatMap((asked) => {
+      const most = speaker.rights.maySubscribe(asked.filter);
+      // Shared subscriptions are announced as not available (MQTT 5, section 3.2.2.3.13).
+      const shared = asked.filter.startsWith('$share/');
+      const code =
+        most === null ? refused : shared ? (speaker.version === 5 ? 0x9e : 0x80) : Math.min(asked.qos, most);
+      codes.push(code);
+      return code < 0x80 ? [{ ...asked, qos: code as 0 | 1 | 2 }] : [];
+    });
+    if (granted.length === 0) {
+      speaker.write(suback(packetId, codes, speaker.version));
+      return true;
+    }
+    speaker.attachment((attachment) => {
+      const all = new Set([...attachment.filters, ...granted.map(({ filter }) => filter)]);
+      if (all.size > settings.maxSubscriptions) {
+        const full = codes.map((code) => (code < 0x80 ? (speaker.version === 5 ? 0x97 : 0x80) : code));
+        speaker.write(suback(packetId, full, speaker.version));
+        return speaker.release();
+      }
+      speaker.hold();
+      attachment.subscribe(granted, subscriptionIdentifier, (error) => {
+        if (error) return void speaker.end(Fault.of(error), { silence: false });
+        speaker.write(suback(packetId, codes, speaker.version));
+        speaker.release();
+      });
+    });
+    return true;
+  }
+
+  #unsubscribe(data: Buffer, start: number, end: number): boolean {
+    const { speaker, settings } = this.#parts;
+    const { packetId, filters } = readUnsubscribe(data, start, end, speaker.version, settings);
+    speaker.attachment((attachment) => {
+      speaker.hold();
+      attachment.unsubscribe(filters, packetId, () => speaker.release());
+    });
+    return true;
+  }
+
+  #disconnect(data: Buffer, start: number, end: number): void {
+    const { speaker, settings } = this.#parts;
+    const reader = new PacketReader(data, start, end);
+    if (speaker.version === 4) reader.done();
+    const reason = reader.left > 0 ? reader.byte() : 0;
+    const properties =
+      reader.left > 0 ? readProperties(reader, 'disconnect', settings.maxUserProperties) : noProperties;
+    reader.done();
+    const { sessionExpiry } = properties;
+    if (sessionExpiry && speaker.sessionExpirySeconds === 0) {
+      throw protocolError('a session that was to end with its connection is to be kept after all'); // section 3.14.2.2.2
+    }
+    speaker.leave({ withWill: reason === disconnectWithWill, sessionExpirySeconds: sessionExpiry });
+  }
+}
+
+const notAllowed = (topic: string) =>
+  new Fault('topic-not-allowed', `This device may not publish to ${topic} like this.`);
+
+/** Header and body of a packet whose header was split off; a copy. */
+function frameOf(head: number, data: Buffer, start: number, end: number): Buffer {
+  const length = end - start;
+  const header = length < 0x80 ? [head, length] : [head, (length & 0x7f) | 0x80, length >> 7];
+  return Buffer.concat([Buffer.from(header), data.subarray(start, end)]);
+}

@@ -1,0 +1,379 @@
+/**
+ * The front of one MQTT connection: it owns the socket, finds the frames, walks a CONNECT through admission, answers for
+ * the gateway, and ends. A session that needs nothing of a broker never meets one; one that does is attached when it
+ * first needs it.
+ */
+import type { TLSSocket } from 'node:tls';
+import type { Clock } from '#common/clock.ts';
+import type { DirectoryEntry } from '#common/contract/directory.ts';
+import type { Protocol } from '#common/contract/receipt.ts';
+import { Fault } from '#common/fault.ts';
+import type { Logger } from '#common/log.ts';
+import type { Metrics } from '#common/metrics.ts';
+import type { Corridor } from '../admission/verdict.ts';
+import type { Peer } from '../door/peer.ts';
+import type { Rights } from '../sessions/rights.ts';
+import type { Session } from '../sessions/session.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+import type { MqttSettings } from '../settings.ts';
+import type { Intake } from '../telemetry/intake.ts';
+import { connack4, connack5, connack5Refusal, disconnect5 } from './answers.ts';
+import type { Attachment, Broker, Guest } from './broker.ts';
+import { type Connect, readConnect } from './connect-packet.ts';
+import { Conversation, type Speaker } from './conversation.ts';
+import type { Deadlines, Punctual } from './deadlines.ts';
+import { type Frame, incomplete, malformedLength, scanFrame, tooLarge } from './frame.ts';
+import { Lane, type LaneHost, laneOf } from './lane.ts';
+import { malformed, protocolError } from './packet-reader.ts';
+import { refusals } from './refusals.ts';
+
+export interface FrontParts {
+  settings: MqttSettings;
+  corridor: Corridor;
+  sessions: Sessions;
+  intake: Intake;
+  broker: Broker;
+  deadlines: Deadlines;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+}
+
+/** Filled and read within one call. */
+const frame: Frame = { head: 0, start: 0, end: 0 };
+/** After our last word a peer has so long to take it. */
+const lastWordMs = 1_000;
+
+export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
+  readonly peer: Peer;
+  readonly #socket: TLSSocket;
+  readonly #parts: FrontParts;
+  readonly #acceptedAtMs: number;
+  connectedAtMs = 0;
+  entry!: DirectoryEntry;
+  rights!: Rights;
+  #connect: Connect | null = null;
+  #lane: Lane | null = null;
+  #conversation: Conversation | null = null;
+  #attachment: Attachment | null = null;
+  #whenAttached: ((attachment: Attachment) => void) | null = null;
+  /** What has been read and not been taken. */
+  #rest: Buffer | null = null;
+  #held = false;
+  #refused = false;
+  #greeted = false;
+  #ended = false;
+  #closed = false;
+  #goodbye = false;
+  #lastSeenMs: number;
+  #blockedSinceMs = 0;
+  #keepAliveMs = 0;
+  #outcome = 'closed by the client';
+
+  constructor(socket: TLSSocket, peer: Peer, acceptedAtMs: number, parts: FrontParts) {
+    this.#socket = socket;
+    this.peer = peer;
+    this.#parts = parts;
+    this.#acceptedAtMs = acceptedAtMs;
+    this.#lastSeenMs = parts.clock.elapsed();
+    parts.deadlines.add(this);
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.on('end', () => socket.destroy());
+    socket.on('close', () => this.#close());
+  }
+
+  get protocol(): Protocol {
+    return this.version === 5 ? 'mqtt5' : 'mqtt';
+  }
+
+  get version(): 4 | 5 {
+    return this.#connect?.version ?? 4;
+  }
+
+  get clientId(): string {
+    return this.#connect?.clientId ?? '';
+  }
+
+  get device(): string {
+    return this.entry.device;
+  }
+
+  get wantsReasons(): boolean {
+    return this.#connect?.wantsReasons ?? true;
+  }
+
+  get sessionExpirySeconds(): number {
+    return this.#connect?.sessionExpirySeconds ?? 0;
+  }
+
+  get maximumPacketSize(): number {
+    return this.#connect?.maximumPacketSize ?? Number.POSITIVE_INFINITY;
+  }
+
+  get attached(): Attachment | null {
+    return this.#attachment;
+  }
+
+  write(bytes: Buffer): void {
+    if (!this.#ended) this.#socket.write(bytes);
+  }
+
+  hold(): void {
+    this.#held = true;
+    this.#socket.pause();
+  }
+
+  release(): void {
+    if (!this.#held || this.#ended) return;
+    this.#held = false;
+    this.#lastSeenMs = this.#parts.deadlines.nowMs;
+    const rest = this.#rest;
+    this.#rest = null;
+    if (rest) this.#consume(rest);
+    if (!this.#held) this.#socket.resume();
+  }
+
+  eased(): void {
+    if (this.#held && this.version === 4) this.release();
+  }
+
+  #read(chunk: Buffer): void {
+    this.#lastSeenMs = this.#parts.deadlines.nowMs;
+    const data = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk]);
+    this.#rest = null;
+    this.#consume(data);
+  }
+
+  #consume(data: Buffer): void {
+    const { settings } = this.#parts;
+    let at = 0;
+    try {
+      while (at < data.length && !this.#held && !this.#ended) {
+        const limit = this.#connect === null ? settings.maxConnectSize : settings.maxPacketSize;
+        // Before CONNECT nothing else is worth waiting for [MQTT-3.1.0-1].
+        if (this.#connect === null && data[at] !== 0x10)
+          throw protocolError('the first packet is not CONNECT');
+        const scan = scanFrame(data, at, limit, frame);
+        if (scan === incomplete) break;
+        if (scan === tooLarge)
+          throw new Fault('packet-too-large', `A packet has at most ${limit} bytes here.`);
+        if (scan === malformedLength) throw malformed('its length has more than four bytes');
+        const { head, start, end } = frame;
+        if (this.#conversation === null) this.#admit(readConnect(data, at, start, end, settings));
+        else if (!this.#conversation.take(head, data, start, end)) break;
+        at = end;
+      }
+    } catch (thrown) {
+      const fault = Fault.of(thrown);
+      if (fault.kind === 'internal')
+        this.#parts.log.error({ error: fault.cause }, 'A packet could not be handled.');
+      void this.end(fault, { silence: false });
+      return;
+    }
+    if (at < data.length && !this.#ended) this.#rest = data.subarray(at);
+  }
+
+  /** A CONNECT's way in, step by step; any may refuse by a Fault. */
+  #admit(connect: Connect): void {
+    const { corridor, sessions, broker, clock } = this.#parts;
+    this.#connect = connect;
+    const verdict = corridor.judge(this.protocol, this.peer, connect.clientId);
+    if (!verdict.admitted) {
+      this.#refused = true;
+      throw verdict.fault;
+    }
+    this.entry = verdict.entry;
+    this.rights = verdict.rights;
+    this.#judgeWill(connect);
+    const older = sessions.ofClient(connect.clientId);
+    if (older)
+      void older.end(new Fault('taken-over', 'The device has connected again; this older session ends.'), {
+        silence: false,
+      });
+    this.connectedAtMs = clock.now();
+    sessions.add(this);
+    this.#keepAliveMs = this.#keepAliveOf(connect);
+    this.#converse();
+    const needsBroker =
+      connect.will !== null || connect.sessionExpirySeconds > 0 || broker.keeps(connect.clientId);
+    if (needsBroker) this.#attach(connect);
+    else this.#greet(false);
+  }
+
+  #judgeWill({ will }: Connect): void {
+    if (will === null) return;
+    const { settings } = this.#parts;
+    if (will.payload.length > settings.maxWillSize) {
+      throw new Fault('will-not-allowed', `A Will has at most ${settings.maxWillSize} bytes here.`);
+    }
+    if (!this.rights.mayPublish(will.topic, will.qos, will.retain)) {
+      throw new Fault('will-not-allowed', `This device may not leave a Will on ${will.topic}.`);
+    }
+  }
+
+  #keepAliveOf({ keepAliveSeconds }: Connect): number {
+    const { maxKeepAlive } = this.#parts.settings;
+    return keepAliveSeconds === 0 ? maxKeepAlive : Math.min(keepAliveSeconds * 1000, maxKeepAlive);
+  }
+
+  #converse(): void {
+    const { intake, broker, settings, metrics } = this.#parts;
+    const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
+    this.#lane = new Lane({
+      host: this,
+      device: this.device,
+      origin,
+      rights: this.rights,
+      intake,
+      audience: broker,
+      settings,
+    });
+    this.#conversation = new Conversation({
+      speaker: this,
+      lane: this.#lane,
+      intake,
+      broker,
+      settings,
+      metrics,
+    });
+  }
+
+  #greet(sessionPresent: boolean): void {
+    const { settings, clock, metrics } = this.#parts;
+    const { keepAliveSeconds, sessionExpirySeconds, version } = this.#connect!;
+    this.#greeted = true;
+    const maxExpirySeconds = Math.round(settings.maxSessionExpiry / 1000);
+    const limits = {
+      receiveMaximum: settings.receiveMaximum,
+      maximumPacketSize: settings.maxPacketSize,
+      serverKeepAliveSeconds:
+        this.#keepAliveMs === keepAliveSeconds * 1000 ? null : Math.round(this.#keepAliveMs / 1000),
+      sessionExpirySeconds: sessionExpirySeconds > maxExpirySeconds ? maxExpirySeconds : null,
+    };
+    this.write(version === 5 ? connack5(sessionPresent, limits) : connack4(0, sessionPresent));
+    metrics.connectSeconds.observe((clock.elapsed() - this.#acceptedAtMs) / 1000);
+  }
+
+  attachment(use: (attachment: Attachment) => void): void {
+    if (this.#attachment) return use(this.#attachment);
+    this.#whenAttached = use;
+    this.#attach(this.#connect!);
+  }
+
+  #attach(connect: Connect): void {
+    this.hold();
+    this.#attachment = this.#parts.broker.attach(this, connect);
+  }
+
+  welcome(sessionPresent: boolean): void {
+    const attachment = this.#attachment!;
+    if (sessionPresent) attachment.restored();
+    if (!this.#greeted) this.#greet(sessionPresent);
+    const use = this.#whenAttached;
+    this.#whenAttached = null;
+    if (use) use(attachment);
+    else this.release();
+  }
+
+  fromBroker(bytes: Buffer, done: () => void): void {
+    if (this.#ended || this.#socket.write(bytes)) return done();
+    this.#socket.once('drain', done);
+  }
+
+  detached(): void {
+    if (!this.#ended && !this.#closed)
+      void this.end(new Fault('unavailable', 'The broker has ended this session.'), { silence: false });
+  }
+
+  will({ topic, payload, qos }: { topic: string; payload: Buffer; qos: number }): void {
+    const { intake } = this.#parts;
+    const lane = laneOf(topic, this.device);
+    if (!lane) return;
+    if (intake.full && qos === 0) return intake.dropped();
+    const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
+    intake.accept(origin, lane.class, lane.channel, '', payload, null, 0);
+  }
+
+  renew(entry: DirectoryEntry, rights: Rights): void {
+    this.entry = entry;
+    this.rights = rights;
+    this.#lane?.renew(rights);
+  }
+
+  leave(words: { withWill: boolean; sessionExpirySeconds: number | undefined }): void {
+    this.#goodbye = !words.withWill;
+    this.#attachment?.disconnected(words);
+    this.#ended = true;
+    this.#socket.end();
+  }
+
+  end(fault: Fault, { silence }: { silence: boolean }): Promise<void> {
+    const { clock, corridor } = this.#parts;
+    const socket = this.#socket;
+    if (this.#closed) return Promise.resolve();
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    if (silence) this.#attachment?.silence();
+    if (!this.#ended) {
+      this.#outcome = fault.kind;
+      // What the corridor refused is in the journal; a refusal before or after it is put there.
+      if (!this.#greeted && !this.#refused)
+        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
+      this.#lastWord(fault);
+      this.#ended = true;
+      this.#rest = null;
+      socket.destroySoon();
+      clock.after(lastWordMs, () => socket.destroy());
+    }
+    return closed;
+  }
+
+  /** A CONNACK before the greeting, a DISCONNECT after it; nothing to somebody who has not said CONNECT. */
+  #lastWord(fault: Fault): void {
+    const { connack4: code4, connack5: code5, disconnect5: bye } = refusals[fault.kind];
+    const reason = this.wantsReasons ? fault.message : null;
+    if (this.#greeted) {
+      if (this.version === 5) this.write(disconnect5(bye, reason));
+    } else if (this.#connect) {
+      this.write(this.version === 5 ? connack5Refusal(code5, reason) : connack4(code4, false));
+    } else if (fault.kind === 'protocol-version') {
+      this.write(connack4(code4, false)); // [MQTT-3.1.2-2]
+    }
+  }
+
+  checkDeadlines(nowMs: number): void {
+    if (this.#ended) return;
+    const { settings } = this.#parts;
+    const silentMs = nowMs - this.#lastSeenMs;
+    if (!this.#connect) {
+      if (silentMs > settings.connectTimeout)
+        void this.end(new Fault('connect-timeout', 'No CONNECT came in time.'), { silence: false });
+      return;
+    }
+    // One and a half times the keep-alive [MQTT-3.1.2-22]; not while it is we who do not read.
+    if (!this.#held && silentMs > this.#keepAliveMs * 1.5) {
+      void this.end(new Fault('keep-alive-timeout', 'Nothing was heard within the keep-alive.'), {
+        silence: false,
+      });
+      return;
+    }
+    if (!this.#socket.writableNeedDrain) this.#blockedSinceMs = 0;
+    else if (this.#blockedSinceMs === 0) this.#blockedSinceMs = nowMs;
+    else if (nowMs - this.#blockedSinceMs > settings.drainTimeout) this.#socket.destroy();
+  }
+
+  #close(): void {
+    const { deadlines, sessions, log, clock } = this.#parts;
+    this.#closed = true;
+    this.#ended = true;
+    this.#rest = null;
+    deadlines.remove(this);
+    if (this.connectedAtMs !== 0) sessions.remove(this);
+    this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);
+    const outcome = this.#goodbye ? 'disconnected' : this.#outcome;
+    log.debug(
+      { address: this.peer.address, clientId: this.clientId, protocol: this.protocol, outcome, heldMs },
+      'A connection ended.',
+    );
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * The telemetry lane of one connection: PUBLISH on the device's own telemetry and event topics goes from the socket's
+ * bytes into the spool's open batch, and is acknowledged when that batch is durable, in order. It also keeps the books of
+ * all inbound QoS 1 and 2: packet ids in flight, PUBREC sent, PUBREL awaited.
+ */
+import type { EventClass } from '#common/contract/event.ts';
+import type { Fault } from '#common/fault.ts';
+import type { Rights } from '../sessions/rights.ts';
+import type { MqttSettings } from '../settings.ts';
+import type { Audience } from '../telemetry/audience.ts';
+import type { Intake, Origin, Waiter } from '../telemetry/intake.ts';
+import { malformed, PacketReader, protocolError, textOf } from './packet-reader.ts';
+import { noProperties, type Properties, readProperties } from './properties.ts';
+import { checkTopicName } from './topic.ts';
+
+/** What the lane needs of its connection. */
+export interface LaneHost {
+  readonly version: 4 | 5;
+  write(bytes: Buffer): void;
+  /** An event could not be made durable: the connection cannot go on as if it were. */
+  end(fault: Fault, options: { silence: boolean }): Promise<void>;
+  /** Fewer publishes are in flight than before. */
+  eased(): void;
+}
+
+export interface LaneParts {
+  host: LaneHost;
+  device: string;
+  origin: Origin;
+  rights: Rights;
+  intake: Intake;
+  audience: Audience;
+  settings: MqttSettings;
+}
+
+/** A topic this device has used: where it leads, and up to which QoS it may be used. */
+export interface Route {
+  readonly bytes: Buffer;
+  readonly topic: string;
+  /** Null for a topic that is not the lane's. */
+  readonly class: EventClass | null;
+  readonly channel: string;
+  /** -1 when it may not publish there at all. */
+  readonly maxQos: number;
+}
+
+/** A PUBLISH as read; one object a process, read before the next call. */
+export interface Publish {
+  route: Route;
+  qos: 0 | 1 | 2;
+  duplicate: boolean;
+  retain: boolean;
+  packetId: number;
+  properties: Properties;
+  payload: Buffer;
+}
+
+const rememberedTopics = 4;
+/** State of a QoS 2 packet id: on its way to the disk, or PUBREC sent and PUBREL awaited. */
+const pending = 0;
+const received = 1;
+
+export class Lane implements Waiter {
+  readonly #parts: LaneParts;
+  #rights: Rights;
+  #routes: Route[] = [];
+  /** Packet ids to acknowledge in this turn: QoS 1 as they are, QoS 2 with a bit above. */
+  #acks: number[] = [];
+  #inFlight = 0;
+  #qos2: Map<number, typeof pending | typeof received> | undefined;
+
+  constructor(parts: LaneParts) {
+    this.#parts = parts;
+    this.#rights = parts.rights;
+  }
+
+  /** What was remembered of topics is judged anew. */
+  renew(rights: Rights): void {
+    this.#rights = rights;
+    this.#routes = [];
+  }
+
+  /** Publishes of QoS 1 and 2 that have not been acknowledged. */
+  get inFlight(): number {
+    return this.#inFlight + (this.#qos2?.size ?? 0);
+  }
+
+  /** Reads the PUBLISH between `start` and `end` into `publish`. Faults `malformed-packet`, `protocol-error`, `topic-invalid`. */
+  read(head: number, data: Buffer, start: number, end: number, publish: Publish): void {
+    const qos = (head >> 1) & 3;
+    if (qos === 3) throw malformed('QoS is 3'); // [MQTT-3.3.1-4]
+    publish.qos = qos as 0 | 1 | 2;
+    publish.duplicate = (head & 8) !== 0;
+    publish.retain = (head & 1) !== 0;
+    if (publish.duplicate && qos === 0) throw malformed('DUP is set on QoS 0'); // [MQTT-3.3.1-2]
+    if (start + 2 > end) throw malformed('it ends too early');
+    const topicStart = start + 2;
+    let at = topicStart + data.readUInt16BE(start);
+    if (at + (qos > 0 ? 2 : 0) > end) throw malformed('it ends too early');
+    publish.route = this.#routeOf(data, topicStart, at);
+    publish.packetId = 0;
+    if (qos > 0) {
+      publish.packetId = data.readUInt16BE(at);
+      at += 2;
+      if (publish.packetId === 0) throw protocolError('packet identifier 0'); // [MQTT-2.2.1-3]
+    }
+    publish.properties = noProperties;
+    if (this.#parts.host.version === 5) {
+      // Most packets have none: one zero byte.
+      if (data[at] === 0 && at < end) at += 1;
+      else at = this.#readProperties(data, at, end, publish);
+    }
+    publish.payload = data.subarray(at, end);
+  }
+
+  /** Takes an event of the lane in. The intake must have room. */
+  accept({ route, qos, packetId, properties, payload }: Publish): void {
+    const { intake, origin, audience, host } = this.#parts;
+    const contentType = properties.contentType ?? '';
+    if (qos === 2) {
+      this.#qos2 ??= new Map();
+      const state = this.#qos2.get(packetId);
+      // Sent again: acknowledged again if it was, and never taken twice [MQTT-4.3.3-2].
+      if (state !== undefined) {
+        if (state === received) host.write(Buffer.from([0x50, 2, packetId >> 8, packetId & 0xff]));
+        return;
+      }
+      this.#qos2.set(packetId, pending);
+    } else if (qos === 1) this.#inFlight += 1;
+    const ticket = qos === 2 ? packetId | 0x10000 : packetId;
+    intake.accept(origin, route.class!, route.channel, contentType, payload, qos === 0 ? null : this, ticket);
+    if (audience.wants(route.topic)) audience.deliver(route.topic, payload, qos, contentType);
+  }
+
+  /** Books an inbound QoS 2 PUBLISH that goes to the broker: false when it was taken before. */
+  beginBrokerQos2(packetId: number): boolean {
+    this.#qos2 ??= new Map();
+    if (this.#qos2.has(packetId)) return false;
+    this.#qos2.set(packetId, pending);
+    return true;
+  }
+
+  brokerQos2Received(packetId: number): void {
+    this.#qos2?.set(packetId, received);
+  }
+
+  /** A PUBREL arrived: whether the packet id was awaiting it. */
+  release(packetId: number): boolean {
+    const known = this.#qos2?.get(packetId) === received;
+    if (known) this.#qos2?.delete(packetId);
+    return known;
+  }
+
+  durable(ticket: number): void {
+    this.#acks.push(ticket);
+  }
+
+  failed(_ticket: number, fault: Fault): void {
+    void this.#parts.host.end(fault, { silence: false });
+  }
+
+  /** All acknowledgements of this turn in one write: the largest single gain on this path. */
+  settled(): void {
+    const acks = this.#acks;
+    if (acks.length === 0) return;
+    const bytes = Buffer.allocUnsafe(acks.length * 4);
+    for (let index = 0; index < acks.length; index++) {
+      const ticket = acks[index]!;
+      const isQos2 = ticket > 0xffff;
+      if (isQos2) this.#qos2?.set(ticket & 0xffff, received);
+      else this.#inFlight -= 1;
+      // PUBACK or PUBREC, packet id; no reason code means success in 5 as well.
+      bytes.writeUInt32BE(((isQos2 ? 0x5002 : 0x4002) << 16) | (ticket & 0xffff), index * 4);
+    }
+    acks.length = 0;
+    this.#parts.host.write(bytes);
+    this.#parts.host.eased();
+  }
+
+  #readProperties(data: Buffer, at: number, end: number, publish: Publish): number {
+    const reader = new PacketReader(data, at, end);
+    publish.properties = readProperties(reader, 'publish', this.#parts.settings.maxUserProperties);
+    // We announce no topic aliases, so any is an error [MQTT-3.3.2-9].
+    if (publish.properties.topicAlias !== undefined)
+      throw protocolError('a topic alias, though none are allowed');
+    if (publish.properties.responseTopic !== undefined)
+      checkTopicName(publish.properties.responseTopic, this.#parts.settings);
+    return reader.at;
+  }
+
+  #routeOf(data: Buffer, start: number, end: number): Route {
+    const routes = this.#routes;
+    for (let index = 0; index < routes.length; index++) {
+      const { bytes } = routes[index]!;
+      if (bytes.length === end - start && bytes.compare(data, start, end) === 0) return routes[index]!;
+    }
+    const route = this.#makeRoute(Buffer.from(data.subarray(start, end)));
+    if (routes.length === rememberedTopics) routes.shift();
+    routes.push(route);
+    return route;
+  }
+
+  #makeRoute(bytes: Buffer): Route {
+    const topic = textOf(bytes);
+    checkTopicName(topic, this.#parts.settings);
+    const found = laneOf(topic, this.#parts.device);
+    let maxQos = 2;
+    while (maxQos >= 0 && !this.#rights.mayPublish(topic, maxQos, false)) maxQos -= 1;
+    return { bytes, topic, class: found?.class ?? null, channel: found?.channel ?? '', maxQos };
+  }
+}
+
+/** Where on the lane a topic of a device leads; undefined for topics that are not the lane's. */
+export function laneOf(topic: string, device: string): { class: EventClass; channel: string } | undefined {
+  const own = `devices/${device}/`;
+  if (!topic.startsWith(own)) return undefined;
+  const rest = topic.slice(own.length);
+  if (rest === 'telemetry' || rest.startsWith('telemetry/'))
+    return { class: 'telemetry', channel: rest.slice(10) };
+  if (rest === 'events' || rest.startsWith('events/')) return { class: 'event', channel: rest.slice(7) };
+  return undefined;
+}

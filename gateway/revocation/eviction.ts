@@ -1,0 +1,81 @@
+/**
+ * Brings live sessions in line with the directory: a change of the registry, and the passing of time. Sessions that may
+ * no longer be are ended in silence, neither Will nor queued message leaving afterwards; the others go on by new rights.
+ */
+import { type Clock, parseTimestamp } from '#common/clock.ts';
+import type { Change } from '#common/contract/change.ts';
+import type { Directory, DirectoryEntry } from '#common/contract/directory.ts';
+import type { ClosedSession } from '#common/contract/receipt.ts';
+import { Fault } from '#common/fault.ts';
+import type { Corridor } from '../admission/verdict.ts';
+import type { Session } from '../sessions/session.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+
+export interface EvictionOptions {
+  gateway: string;
+  sessions: Sessions;
+  corridor: Corridor;
+  directory: Directory;
+  clock: Clock;
+}
+
+/** So many sessions are judged before the loop gets a turn. */
+const lot = 1000;
+/** A peer that does not let go of its socket is reported as closed after so long: ours is destroyed by then. */
+const closeBoundMs = 2_000;
+
+export class Eviction {
+  readonly #options: EvictionOptions;
+
+  constructor(options: EvictionOptions) {
+    this.#options = options;
+  }
+
+  /** Ends what the change forbids; resolves when those connections are closed. */
+  async apply(change: Change): Promise<ClosedSession[]> {
+    const ended: Promise<ClosedSession>[] = [];
+    for (const entry of change.entries) {
+      for (const session of this.#options.sessions.ofCertificate(entry.fingerprint))
+        this.#judge(session, entry, change, ended);
+    }
+    if (change.role) await this.#reconsiderRole(change.role.name, change, ended);
+    return Promise.all(ended);
+  }
+
+  /** Ends sessions whose certificate has run out while they were connected. */
+  sweep(): void {
+    const nowMs = this.#options.clock.now();
+    for (const session of this.#options.sessions.all()) {
+      if (session.entry.notAfterMs >= nowMs) continue;
+      const fault = new Fault('certificate-expired', 'The certificate of this session has expired.');
+      void session.end(fault, { silence: true });
+    }
+  }
+
+  async #reconsiderRole(role: string, change: Change, ended: Promise<ClosedSession>[]): Promise<void> {
+    const { sessions, directory } = this.#options;
+    let judged = 0;
+    for (const session of [...sessions.all()]) {
+      if (session.entry.role !== role) continue;
+      const entry = directory.find(session.entry.fingerprint);
+      if (entry) this.#judge(session, entry, change, ended);
+      if (++judged % lot === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+  }
+
+  #judge(session: Session, entry: DirectoryEntry, change: Change, ended: Promise<ClosedSession>[]): void {
+    const clientId = session.protocol === 'https' ? null : session.clientId;
+    const verdict = this.#options.corridor.reconsider({ peer: session.peer, clientId }, entry);
+    if (verdict.admitted) session.renew(verdict.entry, verdict.rights);
+    else ended.push(this.#end(session, verdict.fault, change));
+  }
+
+  async #end(session: Session, fault: Fault, change: Change): Promise<ClosedSession> {
+    const { clock, gateway } = this.#options;
+    const patience = new AbortController();
+    await Promise.race([session.end(fault, { silence: true }), clock.sleep(closeBoundMs, patience.signal)]);
+    patience.abort();
+    const closedAfterMs = Math.max(0, clock.now() - parseTimestamp(change.time));
+    return { protocol: session.protocol, gateway, address: session.peer.address, closedAfterMs };
+  }
+}

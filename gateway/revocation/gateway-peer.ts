@@ -1,0 +1,42 @@
+/** This gateway, as the registry sees it. */
+import { timestamp } from '#common/clock.ts';
+import type { Change } from '#common/contract/change.ts';
+import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
+import type { GatewayPeer } from '#common/contract/line.ts';
+import type { ClosedSession, SessionView } from '#common/contract/receipt.ts';
+import type { Journal } from '../admission/journal.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+import type { Eviction } from './eviction.ts';
+
+export class LocalGatewayPeer implements GatewayPeer {
+  readonly name: string;
+  readonly #sessions: Sessions;
+  readonly #journal: Journal;
+  readonly #eviction: Eviction;
+
+  constructor(parts: { name: string; sessions: Sessions; journal: Journal; eviction: Eviction }) {
+    this.name = parts.name;
+    this.#sessions = parts.sessions;
+    this.#journal = parts.journal;
+    this.#eviction = parts.eviction;
+  }
+
+  apply(change: Change): Promise<ClosedSession[]> {
+    return this.#eviction.apply(change);
+  }
+
+  async sessions(device: string): Promise<SessionView[]> {
+    return this.#sessions.ofDevice(device).map((session) => ({
+      protocol: session.protocol,
+      gateway: this.name,
+      address: session.peer.address,
+      clientId: session.clientId,
+      fingerprint: session.entry.fingerprint,
+      connectedAt: timestamp(session.connectedAtMs),
+    }));
+  }
+
+  async decisions(query: DecisionQuery): Promise<Decision[]> {
+    return this.#journal.find(query);
+  }
+}

@@ -1,0 +1,125 @@
+/** The file backend: NDJSON, one CloudEvent a line, on disk before it counts as delivered; a new file by size and age. */
+import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Clock, timestamp } from '#common/clock.ts';
+import type { DeviceEvent } from '#common/contract/event.ts';
+import type { FileBackendSettings } from '../../settings.ts';
+import { cloudEventJson } from '../cloud-event.ts';
+import type { Backend, Delivery } from './backend.ts';
+
+export class FileBackend implements Backend {
+  readonly batch = 10_000;
+  readonly #dir: string;
+  readonly #settings: FileBackendSettings;
+  readonly #clock: Clock;
+  #file: FileHandle | undefined;
+  #bytes = 0;
+  #openedAtMs = 0;
+
+  private constructor(dir: string, settings: FileBackendSettings, clock: Clock) {
+    this.#dir = dir;
+    this.#settings = settings;
+    this.#clock = clock;
+  }
+
+  /** Makes the folder, and cuts the torn last line that a crash may have left: its event is still in the spool. */
+  static async open(dir: string, settings: FileBackendSettings, clock: Clock): Promise<FileBackend> {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    const last = (await readdir(dir))
+      .filter((name) => name.endsWith('.ndjson'))
+      .sort()
+      .at(-1);
+    if (last) await cutTornLine(join(dir, last));
+    return new FileBackend(dir, settings, clock);
+  }
+
+  async deliver(events: readonly DeviceEvent[]): Promise<Delivery> {
+    const lines: string[] = [];
+    for (const event of events) lines.push(cloudEventJson(event));
+    const bytes = Buffer.from(`${lines.join('\n')}\n`);
+    try {
+      const file = await this.#current();
+      await writeAll(file, bytes);
+      await file.datasync();
+      this.#bytes += bytes.length;
+      return { outcome: 'accepted' };
+    } catch (thrown) {
+      // What was written of it may be torn: go on in another file, and repair this one.
+      await this.#abandon();
+      return { outcome: 'retry', reason: (thrown as Error).message };
+    }
+  }
+
+  async #current(): Promise<FileHandle> {
+    const nowMs = this.#clock.now();
+    const full =
+      this.#bytes >= this.#settings.rotateSize || nowMs - this.#openedAtMs >= this.#settings.rotateInterval;
+    if (this.#file && !full) return this.#file;
+    await this.#file?.close();
+    this.#file = undefined;
+    this.#file = await this.#create(nowMs);
+    this.#bytes = 0;
+    this.#openedAtMs = nowMs;
+    return this.#file;
+  }
+
+  /** Names sort by time and are never used twice. */
+  async #create(nowMs: number): Promise<FileHandle> {
+    const stem = timestamp(nowMs).replaceAll(':', '-');
+    for (let copy = 0; ; copy++) {
+      try {
+        const file = await open(
+          join(this.#dir, `${stem}${copy === 0 ? '' : `-${copy}`}.ndjson`),
+          'ax',
+          0o600,
+        );
+        const dir = await open(this.#dir);
+        await dir.sync();
+        await dir.close();
+        return file;
+      } catch (thrown) {
+        if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+      }
+    }
+  }
+
+  async #abandon(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    try {
+      await file?.truncate(this.#bytes);
+      await file?.close();
+    } catch {
+      // The disk is in trouble; opening the folder again repairs what can be.
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file?.close();
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
+}
+
+async function cutTornLine(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    const { size } = await file.stat();
+    const piece = Buffer.alloc(64 * 1024);
+    for (let end = size; end > 0; ) {
+      const start = Math.max(0, end - piece.length);
+      const { bytesRead } = await file.read(piece, 0, end - start, start);
+      const newline = piece.subarray(0, bytesRead).lastIndexOf(0x0a);
+      if (newline >= 0) {
+        if (start + newline + 1 < size) await file.truncate(start + newline + 1);
+        return;
+      }
+      end = start;
+    }
+    await file.truncate(0);
+  } finally {
+    await file.close();
+  }
+}
