@@ -159,9 +159,10 @@ export class Broker implements Audience, AsyncDisposable {
       link as unknown as Parameters<Aedes['handle']>[0],
       undefined as never,
     ) as LinkedClient;
+    this.#links.set(clientId, link);
     link.inject(connect.frame);
     return new Attachment(this.#aedes, this.#listeners, link, client, (kept) =>
-      this.#left(guest, connect, kept),
+      this.#left(link, connect, kept),
     );
   }
 

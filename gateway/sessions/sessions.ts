@@ -13,14 +13,13 @@ export class Sessions {
   readonly #byCertificate = new Map<string, Held>();
   readonly #counts: Record<Protocol, number>;
 
-  constructor(metrics: Metrics) {
+  constructor() {
     this.#counts = Object.fromEntries(protocols.map((protocol) => [protocol, 0])) as Record<Protocol, number>;
-    const counts = this.#counts;
-    // Read when asked, so that a connect costs no gauge.
-    const gauge = metrics.connections as unknown as { collect: () => void };
-    gauge.collect = () => {
-      for (const protocol of protocols) metrics.connections.set({ protocol }, counts[protocol]);
-    };
+  }
+
+  /** Brings the gauge up to date: set when it is read, so that a connect costs no metric. */
+  report(metrics: Metrics): void {
+    for (const protocol of protocols) metrics.connections.set({ protocol }, this.#counts[protocol]);
   }
 
   add(session: Session): void {

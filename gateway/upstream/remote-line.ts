@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
 import type { Logger } from '#common/log.ts';
-import type { Metrics } from '#common/metrics.ts';
 import { DoorCredentials } from './door-credentials.ts';
 import { FeedFollower } from './feed-follower.ts';
 import { RegistryClient } from './registry-client.ts';
@@ -21,12 +20,10 @@ export interface RemoteLineOptions {
   names: readonly string[];
   clock: Clock;
   log: Logger;
-  metrics: Metrics;
 }
 
 /** A first start waits so long for the feed to be complete before the doors open on what there is. */
 const firstCatchUpMs = 10_000;
-const lagReportMs = 1_000;
 
 export interface RemoteLine extends RegistryLine {
   close(): Promise<void>;
@@ -34,7 +31,7 @@ export interface RemoteLine extends RegistryLine {
 
 /** Faults `unavailable` when the registry cannot be reached for the first enrollment; later starts do without it. */
 export async function openRemoteLine(options: RemoteLineOptions): Promise<RemoteLine> {
-  const { registryUrl, name, dataDir, clock, log, metrics } = options;
+  const { registryUrl, name, dataDir, clock, log } = options;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await using opened = new AsyncDisposableStack();
   const doors = opened.use(await DoorCredentials.open({ ...options, dir: join(dataDir, 'door') }));
@@ -44,12 +41,6 @@ export async function openRemoteLine(options: RemoteLineOptions): Promise<Remote
     return new RegistryClient(registryUrl, { ca: trust, certificate: { chain, key } });
   };
   const follower = opened.use(new FeedFollower({ connect, replica, clock, log, name }));
-  opened.defer(
-    clock.every(lagReportMs, () => {
-      const lagMs = replica.lagMs();
-      metrics.directoryLagSeconds.set(Number.isFinite(lagMs) ? lagMs / 1000 : clock.now() / 1000);
-    }),
-  );
   const patience = new AbortController();
   await Promise.race([follower.caughtUp, clock.sleep(firstCatchUpMs, patience.signal)]);
   patience.abort();

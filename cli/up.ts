@@ -1,0 +1,101 @@
+/** `fleetgate up`, `registry` and `gateway`: the servers, whole or apart, until a signal ends them. */
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { systemClock } from '#common/clock.ts';
+import { type Logger, openLog } from '#common/log.ts';
+import { openMetrics } from '#common/metrics.ts';
+import { type Gateway, openGateway } from '../gateway/main.ts';
+import { openRemoteLine } from '../gateway/upstream/remote-line.ts';
+import { openRegistry, type Registry } from '../registry/main.ts';
+import type { Configuration } from './config.ts';
+import { type Whereabouts, writeWhereabouts } from './where.ts';
+
+/** A running server: what it is reached by, and its end. */
+export interface Running extends AsyncDisposable {
+  readonly where: Whereabouts;
+}
+
+const clock = systemClock;
+
+async function prepare(settings: Configuration): Promise<{ dataDir: string; log: Logger }> {
+  const dataDir = resolve(settings.data);
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  return { dataDir, log: openLog(settings.log.level, 'fleetgate') };
+}
+
+function registryOf(
+  settings: Configuration,
+  dataDir: string,
+  log: Logger,
+  metrics: ReturnType<typeof openMetrics>,
+): Promise<Registry> {
+  const { host, trustDomain, doorNames } = settings;
+  return openRegistry({ dataDir, host, settings, trustDomain, doorNames, metrics, log, clock });
+}
+
+/** Registry and gateway in one process. */
+export async function runAll(settings: Configuration): Promise<Running> {
+  const { dataDir, log } = await prepare(settings);
+  const metrics = openMetrics();
+  await using opened = new AsyncDisposableStack();
+  const registry = opened.use(await registryOf(settings, dataDir, log, metrics));
+  const { host, name } = settings;
+  const gateway: Gateway = opened.use(
+    await openGateway({ dataDir, host, name, settings, line: registry.line, metrics, log, clock }),
+  );
+  const { caFile: ca, adminTokenFile } = registry;
+  const file = Object.values(settings.backends).find((backend) => backend.type === 'file');
+  const events = file && { events: join(dataDir, file.path) };
+  return running(dataDir, { ...gateway.urls, ...registry.urls, ca, adminTokenFile, ...events }, opened);
+}
+
+/** The registry alone. */
+export async function runRegistry(settings: Configuration): Promise<Running> {
+  const { dataDir, log } = await prepare(settings);
+  await using opened = new AsyncDisposableStack();
+  const registry = opened.use(await registryOf(settings, dataDir, log, openMetrics()));
+  return running(
+    dataDir,
+    { ...registry.urls, ca: registry.caFile, adminTokenFile: registry.adminTokenFile },
+    opened,
+  );
+}
+
+/** A gateway that follows a registry elsewhere. */
+export async function runGateway(
+  settings: Configuration,
+  remote: { url: string; ca?: string; tokenFile?: string },
+): Promise<Running> {
+  const { dataDir, log } = await prepare(settings);
+  const { host, name, doorNames } = settings;
+  await using opened = new AsyncDisposableStack();
+  const names = [...new Set(['localhost', '127.0.0.1', '::1', ...doorNames])];
+  const line = await openRemoteLine({
+    registryUrl: remote.url,
+    name,
+    dataDir,
+    caFile: remote.ca,
+    tokenFile: remote.tokenFile,
+    names,
+    clock,
+    log,
+  });
+  opened.defer(() => line.close());
+  const gateway = opened.use(
+    await openGateway({ dataDir, host, name, settings, line, metrics: openMetrics(), log, clock }),
+  );
+  return running(dataDir, { ...gateway.urls }, opened);
+}
+
+function running(dataDir: string, where: Whereabouts, opened: AsyncDisposableStack): Running {
+  writeWhereabouts(dataDir, where);
+  const stack = opened.move();
+  return { where, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** Resolves at the first SIGTERM or SIGINT. */
+export function untilSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+  });
+}

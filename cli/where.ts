@@ -1,0 +1,61 @@
+/** Where the server is and how to speak to it: what `up` left in its data folder, unless flags say otherwise. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Fault } from '#common/fault.ts';
+
+/** The ready line of a server, kept in its data folder. */
+export interface Whereabouts {
+  mqtts?: string;
+  https?: string;
+  registry?: string;
+  pki?: string;
+  ops?: string;
+  /** Path of the CA bundle. */
+  ca?: string;
+  adminTokenFile?: string;
+  /** Folder of the default file backend, if there is one. */
+  events?: string;
+}
+
+export interface WhereFlags {
+  data?: string;
+  registry?: string;
+  tokenFile?: string;
+  ca?: string;
+}
+
+const file = (data: string) => join(data, 'fleetgate.json');
+
+export function writeWhereabouts(data: string, where: Whereabouts): void {
+  writeFileSync(file(data), JSON.stringify(where, null, 2), { mode: 0o600 });
+}
+
+/** What is known without asking anybody. */
+export function whereabouts(flags: WhereFlags): Whereabouts {
+  const path = file(flags.data ?? './data');
+  const known = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Whereabouts) : {};
+  return {
+    ...known,
+    ...(flags.registry && { registry: flags.registry }),
+    ...(flags.tokenFile && { adminTokenFile: flags.tokenFile }),
+    ...(flags.ca && { ca: flags.ca }),
+  };
+}
+
+export interface RegistryAccess {
+  url: string;
+  ca: string;
+  token: string;
+}
+
+/** Faults `not-found` with what to do when there is no server to be found. */
+export function registryAccess(flags: WhereFlags): RegistryAccess {
+  const { registry, ca, adminTokenFile } = whereabouts(flags);
+  if (!registry || !ca || !adminTokenFile) {
+    throw new Fault(
+      'not-found',
+      'No Fleetgate is known here. Start one with "fleetgate up", or name one: --registry URL --ca FILE --token-file FILE (or --data DIR).',
+    );
+  }
+  return { url: registry, ca: readFileSync(ca, 'utf8'), token: readFileSync(adminTokenFile, 'utf8').trim() };
+}

@@ -1,0 +1,159 @@
+/** The HTTPS door for devices: the same listener, limits and corridor as MQTT; plain node:http behind it. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { timestamp } from '#common/clock.ts';
+import { Fault } from '#common/fault.ts';
+import { problemHeaders, problemOf } from '#common/http/problem.ts';
+import type { Corridor } from '../admission/verdict.ts';
+import { Listener, type ListenerOptions } from '../door/listener.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+import type { HttpsSettings, MqttSettings } from '../settings.ts';
+import type { Audience } from '../telemetry/audience.ts';
+import type { Intake } from '../telemetry/intake.ts';
+import { Receive } from './receive.ts';
+import { targetOf } from './routes.ts';
+import { HttpSession } from './session.ts';
+
+export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused' | 'alpn'> & {
+  settings: HttpsSettings;
+  topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
+  corridor: Corridor;
+  sessions: Sessions;
+  intake: Intake;
+  audience: Audience;
+};
+
+/** Who is on the other end of a socket: a session, or why there is none. */
+type Guest = HttpSession | Fault;
+
+const maxHeaderBytes = 8 * 1024;
+
+export class HttpDoor implements AsyncDisposable {
+  readonly port: number;
+  readonly #listener: Listener;
+  readonly #server: Server;
+  readonly #open: Set<Socket>;
+
+  private constructor(listener: Listener, server: Server, open: Set<Socket>) {
+    this.#listener = listener;
+    this.#server = server;
+    this.#open = open;
+    this.port = listener.port;
+  }
+
+  static async open(options: HttpDoorOptions): Promise<HttpDoor> {
+    const { settings, metrics } = options;
+    const guests = new WeakMap<Socket, Guest>();
+    const open = new Set<Socket>();
+    const desk = new Desk(options);
+    const server = createServer(
+      {
+        maxHeaderSize: maxHeaderBytes,
+        headersTimeout: settings.headersTimeout,
+        requestTimeout: settings.requestTimeout,
+        keepAliveTimeout: settings.keepAliveTimeout,
+        insecureHTTPParser: false,
+        requireHostHeader: true,
+      },
+      (request, response) => void desk.serve(guests.get(request.socket)!, request, response),
+    );
+    server.on('clientError', (_error, socket) => {
+      if (socket.writable)
+        socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      else socket.destroy();
+    });
+    const listener = await Listener.open({
+      ...options,
+      port: settings.port,
+      alpn: ['http/1.1'],
+      onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'https', result: 'refused', reason }),
+      onConnection: (socket, peer) => {
+        open.add(socket);
+        socket.once('close', () => open.delete(socket));
+        guests.set(socket, HttpSession.admit(socket, peer, options));
+        server.emit('connection', socket);
+      },
+    });
+    return new HttpDoor(listener, server, open);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.stop();
+    // Requests under way are answered; idle connections end at once, the rest with their answer.
+    this.#server.closeIdleConnections();
+    this.#server.close();
+    for (const socket of this.#open) (socket as TLSSocket).destroySoon();
+    await this.#listener[Symbol.asyncDispose]();
+  }
+}
+
+/** Answers requests. */
+class Desk {
+  readonly #receive: Receive;
+  readonly #options: HttpDoorOptions;
+
+  constructor(options: HttpDoorOptions) {
+    this.#options = options;
+    this.#receive = new Receive(options);
+  }
+
+  async serve(guest: Guest, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      if (guest instanceof Fault) throw guest;
+      const { status, body } = await this.#answer(guest, request);
+      send(
+        response,
+        status,
+        { 'content-type': 'application/json' },
+        request.method === 'HEAD' ? '' : JSON.stringify(body),
+      );
+    } catch (thrown) {
+      this.#refuse(Fault.of(thrown), guest instanceof Fault, response);
+    }
+  }
+
+  async #answer(session: HttpSession, request: IncomingMessage): Promise<{ status: number; body: unknown }> {
+    const target = targetOf(request.method ?? '', request.url ?? '');
+    const path = (request.url ?? '').split('?', 1)[0]!;
+    if (!session.rights.mayRequest(path))
+      throw new Fault('forbidden', 'The role of this device does not grant this path.');
+    switch (target.what) {
+      case 'event':
+        return { status: 202, body: await this.#receive.one(session, request, target.class, target.channel) };
+      case 'batch':
+        return { status: 202, body: await this.#receive.batch(session, request) };
+      case 'me':
+        return { status: 200, body: me(session) };
+    }
+  }
+
+  #refuse(fault: Fault, atTheDoor: boolean, response: ServerResponse): void {
+    const { log, metrics } = this.#options;
+    if (fault.kind === 'internal') log.error({ error: fault.cause }, 'A device request failed inside.');
+    if (!atTheDoor) metrics.messagesRefusedTotal.inc({ reason: fault.kind });
+    if (response.headersSent || response.destroyed) return void response.destroy();
+    const problem = problemOf(fault);
+    const { allow } = fault.fields;
+    // What is left of the body is not read: the connection cannot be used again. Nor can one that was refused.
+    const unread = !response.req.complete;
+    if (unread || atTheDoor) response.shouldKeepAlive = false;
+    const headers = { ...problemHeaders(fault), ...(typeof allow === 'string' && { allow }) };
+    send(response, problem.status, headers, JSON.stringify(problem));
+  }
+}
+
+function send(response: ServerResponse, status: number, headers: Record<string, string>, body: string): void {
+  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
+  response.end(body);
+}
+
+const me = ({ entry }: HttpSession) => ({
+  device: entry.device,
+  fleet: entry.fleet,
+  role: entry.role,
+  fingerprint: entry.fingerprint,
+  serialNumber: entry.serialNumber,
+  notBefore: timestamp(entry.notBeforeMs),
+  notAfter: timestamp(entry.notAfterMs),
+});

@@ -1,0 +1,113 @@
+/** Builds the gateway: the only file of this tower that constructs. Opened in order, closed in reverse. */
+import type { Clock } from '#common/clock.ts';
+import type { RegistryLine } from '#common/contract/line.ts';
+import type { Logger } from '#common/log.ts';
+import type { Metrics } from '#common/metrics.ts';
+import { DirectoryCorridor } from './admission/corridor.ts';
+import { Journal } from './admission/journal.ts';
+import { ConnectLimits } from './door/connect-limits.ts';
+import { HttpDoor } from './http/door.ts';
+import { MqttDoor } from './mqtt/door.ts';
+import { OpsDoor } from './ops/door.ts';
+import { Eviction } from './revocation/eviction.ts';
+import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
+import { Sessions } from './sessions/sessions.ts';
+import type { GatewaySettings } from './settings.ts';
+import { Telemetry } from './telemetry/telemetry.ts';
+
+export interface GatewayOptions {
+  dataDir: string;
+  host: string;
+  name: string;
+  settings: GatewaySettings;
+  line: RegistryLine;
+  metrics: Metrics;
+  log: Logger;
+  clock: Clock;
+}
+
+export interface Gateway extends AsyncDisposable {
+  readonly urls: { readonly mqtts: string; readonly https: string; readonly ops: string };
+  close(): Promise<void>;
+}
+
+/** How late a session whose certificate has run out may still be there. */
+const expirySweepMs = 5_000;
+
+/** Faults `conflict` when another process has the spool. Doors open last, when all behind them is ready. */
+export async function openGateway(options: GatewayOptions): Promise<Gateway> {
+  const { dataDir, host, name, settings, line, metrics, log, clock } = options;
+  const { directory, doors } = line;
+  await using opened = new AsyncDisposableStack();
+
+  const { spool, backends, routes } = settings;
+  const telemetry = opened.use(
+    await Telemetry.open({ dataDir, spool, backends, routes, clock, log, metrics }),
+  );
+  const sessions = new Sessions();
+  const journal = new Journal(name, settings.limits.journalSize);
+  const corridor = new DirectoryCorridor({
+    directory,
+    journal,
+    metrics,
+    clock,
+    maxLagMs: settings.upstream.maxLag,
+  });
+  const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
+  // Attached before the first device comes in: no revocation may fall between.
+  opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction })));
+  opened.defer(clock.every(expirySweepMs, () => eviction.sweep()));
+
+  const limits = new ConnectLimits(settings.limits, clock);
+  const { handshakeTimeout: handshakeTimeoutMs } = settings.limits;
+  const door = {
+    host,
+    limits,
+    tls: settings.tls,
+    doors,
+    handshakeTimeoutMs,
+    clock,
+    log,
+    metrics,
+    corridor,
+    sessions,
+  };
+  const { intake } = telemetry;
+  const mqtt = opened.use(await MqttDoor.open({ ...door, settings: settings.mqtt, intake }));
+  const https = opened.use(
+    await HttpDoor.open({
+      ...door,
+      settings: settings.https,
+      topics: settings.mqtt,
+      intake,
+      audience: mqtt.broker,
+    }),
+  );
+  const refresh = async () => {
+    sessions.report(metrics);
+    const lagMs = directory.lagMs();
+    metrics.directoryLagSeconds.set(Number.isFinite(lagMs) ? lagMs / 1000 : Number.POSITIVE_INFINITY);
+    await telemetry.report();
+  };
+  const probes = {
+    telemetry: () => telemetry.probe(),
+    directory: () =>
+      directory.lagMs() <= settings.upstream.maxLag || 'the registry has not been heard for too long',
+  };
+  const ops = opened.use(await OpsDoor.open({ host, port: settings.ops.port, metrics, probes, refresh }));
+
+  const stack = opened.move();
+  const close = () => stack.disposeAsync();
+  const url = (scheme: string, port: number) => `${scheme}://${reachable(host)}:${port}`;
+  return {
+    urls: { mqtts: url('mqtts', mqtt.port), https: url('https', https.port), ops: url('http', ops.port) },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** A wildcard address is reached by loopback; an IPv6 address stands in brackets. */
+function reachable(host: string): string {
+  const address = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return address.includes(':') ? `[${address}]` : address;
+}

@@ -1,0 +1,117 @@
+/** The carry side of the gateway, from the main thread: opens the carrier thread, gives the intake, tells the numbers. */
+import { Worker } from 'node:worker_threads';
+import type { Clock } from '#common/clock.ts';
+import { Fault } from '#common/fault.ts';
+import type { Logger } from '#common/log.ts';
+import type { Metrics } from '#common/metrics.ts';
+import type { BackendNumbers, CarrierSetup, FromCarrier, ToCarrier } from './carrier-messages.ts';
+import { LaneIntake } from './lane-intake.ts';
+
+export interface TelemetryOptions extends CarrierSetup {
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+}
+
+/** What is not delivered by then stays in the spool for the next start. */
+const closePatienceMs = 3_000;
+
+export class Telemetry implements AsyncDisposable {
+  readonly intake: LaneIntake;
+  readonly #worker: Worker;
+  readonly #options: TelemetryOptions;
+  readonly #asked = new Map<number, (numbers: readonly BackendNumbers[]) => void>();
+  #nextAsk = 1;
+  /** What the counters hold already, by backend. */
+  readonly #reported = new Map<string, { delivered: number; dead: number }>();
+  #closed: (() => void) | undefined;
+  #broken: string | null = null;
+
+  private constructor(worker: Worker, options: TelemetryOptions) {
+    this.#worker = worker;
+    this.#options = options;
+    const send = (message: ToCarrier, transfer: ArrayBuffer[]) => worker.postMessage(message, transfer);
+    const { clock, metrics, spool, log } = options;
+    this.intake = new LaneIntake({ settings: spool, clock, metrics, send });
+    worker.on('message', (message: FromCarrier) => this.#hear(message));
+    worker.on('error', (thrown) => {
+      const error = thrown as Error;
+      this.#broken = error.message;
+      log.error({ error: error.message }, 'The carrier thread has failed.');
+    });
+    worker.on('exit', () => {
+      this.#broken ??= 'the carrier thread has ended';
+      this.#closed?.();
+    });
+  }
+
+  /** Faults `conflict` when the spool is in use, `unavailable` when a backend cannot be opened. */
+  static async open(options: TelemetryOptions): Promise<Telemetry> {
+    const { dataDir, spool, backends, routes, spoolPages } = options;
+    const setup: CarrierSetup = { dataDir, spool, backends, routes, spoolPages };
+    const worker = new Worker(new URL('./carrier-thread.ts', import.meta.url), { workerData: setup });
+    const first = await new Promise<FromCarrier>((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+    });
+    if ('refused' in first) throw new Fault('conflict', first.refused);
+    return new Telemetry(worker, options);
+  }
+
+  /** For /readyz: true, or why events cannot be taken. */
+  probe(): true | string {
+    if (this.#broken) return `events cannot be stored: ${this.#broken}`;
+    return this.intake.full ? 'the spool is full' : true;
+  }
+
+  numbers(): Promise<readonly BackendNumbers[]> {
+    if (this.#broken) return Promise.resolve([]);
+    const id = this.#nextAsk++;
+    return new Promise((resolve) => {
+      this.#asked.set(id, resolve);
+      this.#worker.postMessage({ ask: 'snapshot', id } satisfies ToCarrier);
+    });
+  }
+
+  #hear(message: FromCarrier): void {
+    if ('committed' in message) this.intake.committed(message.committed, message.spoolBytes);
+    else if ('failed' in message) {
+      this.#options.log.error({ reason: message.reason }, 'Events could not be stored.');
+      this.intake.failed(message.failed, message.reason, message.spoolBytes);
+    } else if ('snapshot' in message) {
+      this.#asked.get(message.snapshot)?.(message.backends);
+      this.#asked.delete(message.snapshot);
+    } else if ('spoolBytes' in message) this.intake.spoolIs(message.spoolBytes);
+    else if ('closed' in message) this.#closed?.();
+  }
+
+  /** Brings the metrics up to date: counted when they are read, so that an event costs no metric. */
+  async report(): Promise<void> {
+    const { metrics, clock } = this.#options;
+    this.intake.report();
+    for (const { name, delivered, dead, pending, up, oldestMs } of await this.numbers()) {
+      const before = this.#reported.get(name) ?? { delivered: 0, dead: 0 };
+      this.#reported.set(name, { delivered, dead });
+      metrics.messagesDeliveredTotal.inc({ backend: name }, delivered - before.delivered);
+      metrics.messagesDeadLetteredTotal.inc({ backend: name, reason: 'refused' }, dead - before.dead);
+      metrics.messagesPending.set({ backend: name }, pending);
+      metrics.backendUp.set({ backend: name }, up ? 1 : 0);
+      metrics.backendOldestPendingSeconds.set(
+        { backend: name },
+        oldestMs === null ? 0 : (clock.now() - oldestMs) / 1000,
+      );
+    }
+  }
+
+  /** Stores what is in hand, delivers what it can within a bound, ends the thread. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#broken) return;
+    this.intake.flush();
+    const closed = new Promise<void>((resolve) => {
+      this.#closed = resolve;
+    });
+    this.#worker.postMessage({ close: { patienceMs: closePatienceMs } } satisfies ToCarrier);
+    await closed;
+    await this.#worker.terminate();
+  }
+}
