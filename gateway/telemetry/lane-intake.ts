@@ -150,6 +150,11 @@ export class LaneIntake implements Intake {
     this.spoolIs(spoolBytes);
   }
 
+  /** The carrier is gone with what was on its way. The intake is full until `spoolIs` says otherwise. */
+  lost(reason: string): void {
+    this.failed([...this.#underWay.keys()], reason, Number.POSITIVE_INFINITY);
+  }
+
   spoolIs(bytes: number): void {
     this.#spoolBytes = bytes;
     if (this.#waiting.length === 0 || this.full) return;

@@ -1,5 +1,6 @@
 /** The carry side of the gateway, from the main thread: opens the carrier thread, gives the intake, tells the numbers. */
 import { Worker } from 'node:worker_threads';
+import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
@@ -15,47 +16,68 @@ export interface TelemetryOptions extends CarrierSetup {
 
 /** What is not delivered by then stays in the spool for the next start. */
 const closePatienceMs = 3_000;
+const restartPolicy = { firstMs: 200, limitMs: 10_000 };
 
 export class Telemetry implements AsyncDisposable {
   readonly intake: LaneIntake;
-  readonly #worker: Worker;
+  #worker: Worker;
   readonly #options: TelemetryOptions;
   readonly #asked = new Map<number, (numbers: readonly BackendNumbers[]) => void>();
   #nextAsk = 1;
   /** What the counters hold already, by backend. */
   readonly #reported = new Map<string, { delivered: number; dead: number }>();
-  #closed: (() => void) | undefined;
+  #closing: (() => void) | undefined;
   #broken: string | null = null;
 
   private constructor(worker: Worker, options: TelemetryOptions) {
-    this.#worker = worker;
     this.#options = options;
-    const send = (message: ToCarrier, transfer: ArrayBuffer[]) => worker.postMessage(message, transfer);
-    const { clock, metrics, spool, log } = options;
+    const { clock, metrics, spool } = options;
+    const send = (message: ToCarrier, transfer: ArrayBuffer[]) => this.#worker.postMessage(message, transfer);
     this.intake = new LaneIntake({ settings: spool, clock, metrics, send });
+    this.#worker = worker;
+    this.#watch(worker);
+  }
+
+  /** Faults `conflict` when the spool is in use, or with what is wrong with a backend. */
+  static async open(options: TelemetryOptions): Promise<Telemetry> {
+    return new Telemetry(await startCarrier(options), options);
+  }
+
+  #watch(worker: Worker): void {
+    let error: string | undefined;
     worker.on('message', (message: FromCarrier) => this.#hear(message));
     worker.on('error', (thrown) => {
-      const error = thrown as Error;
-      this.#broken = error.message;
-      log.error({ error: error.message }, 'The carrier thread has failed.');
+      error = (thrown as Error).message;
     });
-    worker.on('exit', () => {
-      this.#broken ??= 'the carrier thread has ended';
-      this.#closed?.();
+    worker.once('exit', () => {
+      if (this.#closing) return this.#closing();
+      this.#options.log.error({ error }, 'The carrier thread has failed; starting another.');
+      this.#broken = error ?? 'the carrier thread has ended';
+      // Nobody was told that these are safe; whoever sent them sends them again.
+      this.intake.lost(this.#broken);
+      for (const answer of this.#asked.values()) answer([]);
+      this.#asked.clear();
+      void this.#restart();
     });
   }
 
-  /** Faults `conflict` when the spool is in use, `unavailable` when a backend cannot be opened. */
-  static async open(options: TelemetryOptions): Promise<Telemetry> {
-    const { dataDir, spool, backends, routes, spoolPages } = options;
-    const setup: CarrierSetup = { dataDir, spool, backends, routes, spoolPages };
-    const worker = new Worker(new URL('./carrier-thread.ts', import.meta.url), { workerData: setup });
-    const first = await new Promise<FromCarrier>((resolve, reject) => {
-      worker.once('message', resolve);
-      worker.once('error', reject);
-    });
-    if ('refused' in first) throw new Fault('conflict', first.refused);
-    return new Telemetry(worker, options);
+  /** The spool has everything that was acknowledged: another thread goes on from it. */
+  async #restart(): Promise<void> {
+    for (let attempt = 1; !this.#closing; attempt++) {
+      await this.#options.clock.sleep(backoffMs(restartPolicy, attempt));
+      try {
+        this.#worker = await startCarrier(this.#options);
+        this.#watch(this.#worker);
+        this.#broken = null;
+        this.intake.spoolIs(0);
+        return;
+      } catch (thrown) {
+        this.#options.log.error(
+          { error: Fault.of(thrown).message },
+          'The carrier thread could not be started.',
+        );
+      }
+    }
   }
 
   /** For /readyz: true, or why events cannot be taken. */
@@ -82,7 +104,6 @@ export class Telemetry implements AsyncDisposable {
       this.#asked.get(message.snapshot)?.(message.backends);
       this.#asked.delete(message.snapshot);
     } else if ('spoolBytes' in message) this.intake.spoolIs(message.spoolBytes);
-    else if ('closed' in message) this.#closed?.();
   }
 
   /** Brings the metrics up to date: counted when they are read, so that an event costs no metric. */
@@ -92,8 +113,11 @@ export class Telemetry implements AsyncDisposable {
     for (const { name, delivered, dead, pending, up, oldestMs } of await this.numbers()) {
       const before = this.#reported.get(name) ?? { delivered: 0, dead: 0 };
       this.#reported.set(name, { delivered, dead });
-      metrics.messagesDeliveredTotal.inc({ backend: name }, delivered - before.delivered);
-      metrics.messagesDeadLetteredTotal.inc({ backend: name, reason: 'refused' }, dead - before.dead);
+      metrics.messagesDeliveredTotal.inc({ backend: name }, Math.max(0, delivered - before.delivered));
+      metrics.messagesDeadLetteredTotal.inc(
+        { backend: name, reason: 'refused' },
+        Math.max(0, dead - before.dead),
+      );
       metrics.messagesPending.set({ backend: name }, pending);
       metrics.backendUp.set({ backend: name }, up ? 1 : 0);
       metrics.backendOldestPendingSeconds.set(
@@ -105,13 +129,33 @@ export class Telemetry implements AsyncDisposable {
 
   /** Stores what is in hand, delivers what it can within a bound, ends the thread. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#broken) return;
+    if (this.#broken) {
+      this.#closing = () => {};
+      return;
+    }
     this.intake.flush();
     const closed = new Promise<void>((resolve) => {
-      this.#closed = resolve;
+      this.#closing = resolve;
     });
     this.#worker.postMessage({ close: { patienceMs: closePatienceMs } } satisfies ToCarrier);
     await closed;
-    await this.#worker.terminate();
   }
+}
+
+async function startCarrier({
+  dataDir,
+  spool,
+  backends,
+  routes,
+  spoolPages,
+}: TelemetryOptions): Promise<Worker> {
+  const setup: CarrierSetup = { dataDir, spool, backends, routes, spoolPages };
+  const worker = new Worker(new URL('./carrier-thread.ts', import.meta.url), { workerData: setup });
+  const first = await new Promise<FromCarrier>((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+  });
+  if ('refused' in first) throw new Fault('conflict', first.refused);
+  worker.removeAllListeners('error');
+  return worker;
 }

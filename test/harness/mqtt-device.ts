@@ -51,3 +51,16 @@ export function connectDevice(
     client.once('close', () => reject(new Error('closed before CONNACK')));
   });
 }
+
+/** Calls back with the payload of every QoS 1 publish that was acknowledged: by a PUBACK on the wire, nothing else. */
+export function onAcknowledged(client: MqttClient, acknowledged: (payload: string) => void): void {
+  const sent = new Map<number, string>();
+  client.on('packetsend', (packet) => {
+    if (packet.cmd === 'publish' && packet.messageId) sent.set(packet.messageId, String(packet.payload));
+  });
+  client.on('packetreceive', (packet) => {
+    if (packet.cmd !== 'puback') return;
+    const payload = sent.get(packet.messageId!);
+    if (payload !== undefined) acknowledged(payload);
+  });
+}

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import { eventually } from '../harness/eventually.ts';
 import { House } from '../harness/house.ts';
-import { connectDevice } from '../harness/mqtt-device.ts';
+import { connectDevice, onAcknowledged } from '../harness/mqtt-device.ts';
 import { withPrograms } from '../harness/peer-program.ts';
 
 /** Publishes until told to stop, connecting again after every end; returns the marks that were acknowledged. */
@@ -23,11 +23,10 @@ async function publishFor(house: House, id: string, durationMs: number): Promise
       continue;
     }
     const { client } = connected;
+    onAcknowledged(client, (payload) => acknowledged.add(JSON.parse(payload).mark));
     while (client.connected && performance.now() < until) {
       const mine = mark++;
-      client.publish(`devices/${id}/telemetry`, JSON.stringify({ mark: mine }), { qos: 1 }, (error) => {
-        if (!error) acknowledged.add(mine);
-      });
+      client.publish(`devices/${id}/telemetry`, JSON.stringify({ mark: mine }), { qos: 1 });
       await systemClock.sleep(2);
     }
     client.end(true);

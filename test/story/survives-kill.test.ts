@@ -8,7 +8,7 @@ import { systemClock } from '#common/clock.ts';
 import type { DeviceIdentity } from '../harness/api-client.ts';
 import { eventually } from '../harness/eventually.ts';
 import { House } from '../harness/house.ts';
-import { connectDevice } from '../harness/mqtt-device.ts';
+import { connectDevice, onAcknowledged } from '../harness/mqtt-device.ts';
 
 const kills = 20;
 const devices = 8;
@@ -28,11 +28,10 @@ test(`${kills} kills, nothing acknowledged is lost, ids are stable`, { timeout: 
       const { client } = await connectDevice(identity, house.port('mqtts'), {
         protocolVersion: n % 2 ? 5 : 4,
       });
+      onAcknowledged(client, (payload) => acknowledged.add(JSON.parse(payload).mark));
       for (let count = 0; client.connected; count++) {
         const mark = `${round}/${n}/${count}`;
-        client.publish(`devices/${identity.id}/telemetry`, JSON.stringify({ mark }), { qos: 1 }, (error) => {
-          if (!error) acknowledged.add(mark);
-        });
+        client.publish(`devices/${identity.id}/telemetry`, JSON.stringify({ mark }), { qos: 1 });
         if (count % 10 === 9) await systemClock.sleep(1);
       }
       client.end(true);

@@ -73,9 +73,10 @@ export class FileBackend implements Backend {
           'ax',
           0o600,
         );
-        const dir = await open(this.#dir);
-        await dir.sync();
-        await dir.close();
+        await this.#syncFolder().catch(async (thrown) => {
+          await file.close();
+          throw thrown;
+        });
         return file;
       } catch (thrown) {
         if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
@@ -83,15 +84,28 @@ export class FileBackend implements Backend {
     }
   }
 
+  /** A file is there after a crash only when its folder says so on disk. */
+  async #syncFolder(): Promise<void> {
+    const dir = await open(this.#dir);
+    try {
+      await dir.sync();
+    } finally {
+      await dir.close();
+    }
+  }
+
   async #abandon(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
+    if (!file) return;
     try {
-      await file?.truncate(this.#bytes);
-      await file?.close();
+      await file.truncate(this.#bytes);
     } catch {
-      // The disk is in trouble; opening the folder again repairs what can be.
+      // The disk is in trouble; the torn end is cut when the folder is opened again.
     }
+    await file.close().catch(() => {
+      // Nothing is left to be done with it.
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
