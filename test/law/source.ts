@@ -30,14 +30,13 @@ export function code(file: string): string {
   );
 }
 
+const written =
+  /(?:^|\n)\s*(?:import|export)\b[^;'"]*?\bfrom\s*['"]([^'"]+)['"]|(?:^|\n)import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/g;
+
 /** What a file imports, as written, and the file of ours that it means, if it is one. */
 export function importsOf(file: string): { specifier: string; target: string | null }[] {
-  return [
-    ...text(file).matchAll(
-      /(?:^|\n)\s*(?:import|export)\b[^;'"]*?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/g,
-    ),
-  ].map((match) => {
-    const specifier = (match[1] ?? match[2])!;
+  return [...text(file).matchAll(written)].map((match) => {
+    const specifier = (match[1] ?? match[2] ?? match[3])!;
     if (specifier.startsWith('#common/')) return { specifier, target: `common/${specifier.slice(8)}` };
     if (!specifier.startsWith('.')) return { specifier, target: null };
     return { specifier, target: join(file, '..', specifier) };

@@ -1,3 +1,4 @@
+/** The gateway's replica of the directory: what the feed said is kept, and how long ago. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
