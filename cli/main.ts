@@ -1,6 +1,10 @@
 /** The `fleetgate` command: nouns and verbs, exit codes, errors in a sentence. */
 import { Command, CommanderError } from 'commander';
 import { Fault } from '#common/fault.ts';
+import { certificateCommands, deviceCommands } from './devices.ts';
+import { enrollCommand } from './enroll.ts';
+import { fleetCommands, roleCommands, tokenCommands } from './fleets.ts';
+import { insightCommands } from './insight.ts';
 import { paint } from './output.ts';
 import { serverCommands } from './server-commands.ts';
 
@@ -11,6 +15,13 @@ const program = new Command('fleetgate')
   .exitOverride();
 
 serverCommands(program);
+enrollCommand(program);
+fleetCommands(program);
+tokenCommands(program);
+roleCommands(program);
+deviceCommands(program);
+certificateCommands(program);
+insightCommands(program);
 
 try {
   await program.parseAsync();

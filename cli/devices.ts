@@ -1,0 +1,172 @@
+/** `fleetgate devices` and `certificates`: who is there, and who is put out. */
+import type { Command } from 'commander';
+import type { Receipt, SessionView } from '#common/contract/receipt.ts';
+import { allItems, type NounFlags, verb, withRegistry } from './noun.ts';
+import { facts, paint, table } from './output.ts';
+
+interface Device {
+  id: string;
+  fleet: string;
+  state: string;
+  role: string | null;
+  attributes: Record<string, string>;
+  updatedAt: string;
+}
+
+interface Certificate {
+  fingerprint: string | null;
+  serialNumber: string;
+  device: string;
+  state: string;
+  notAfter: string;
+  reason: string | null;
+  certificate?: string | null;
+}
+
+type DeviceDetails = Device & { certificates: Certificate[]; sessions: SessionView[] };
+
+/** A receipt in words: what it ended, and how fast. */
+export function receiptLines(what: string, { certificates, sessions, complete }: Receipt): string[] {
+  const ended = sessions.map(
+    ({ protocol, address, gateway, closedAfterMs }) =>
+      `  ${protocol} from ${address} on ${gateway}, closed after ${closedAfterMs} ms`,
+  );
+  return [
+    `${what}; ${certificates.length} certificate(s) concerned, ${sessions.length} live connection(s) ended.`,
+    ...ended,
+    ...(complete
+      ? []
+      : [
+          paint(
+            'yellow',
+            'Not every gateway has answered yet; those that are away will apply it when they return.',
+          ),
+        ]),
+  ];
+}
+
+export function deviceCommands(program: Command): void {
+  const devices = program.command('devices').description('devices of all fleets');
+  verb(devices.command('list'), 'devices list --fleet plant --state active')
+    .option('--fleet <fleet>')
+    .option('--state <state>')
+    .option('--q <prefix>', 'beginning of the id')
+    .option('--limit <n>', 'at most so many', '1000')
+    .action((flags: NounFlags & { fleet?: string; state?: string; q?: string; limit: string }) =>
+      withRegistry(flags, async (api, output) => {
+        const { fleet, state, q } = flags;
+        const items = await allItems<Device>(api, '/v1/devices', { fleet, state, q }, Number(flags.limit));
+        output.answer(items, () =>
+          table(
+            ['DEVICE', 'FLEET', 'STATE', 'ROLE', 'CHANGED'],
+            items.map((device) => [device.id, device.fleet, device.state, device.role, device.updatedAt]),
+          ),
+        );
+      }),
+    );
+  verb(devices.command('show <device>'), 'devices show pump-1').action((id: string, flags: NounFlags) =>
+    withRegistry(flags, async (api, output) => {
+      const device = await api.call<DeviceDetails>('GET', `/v1/devices/${encodeURIComponent(id)}`);
+      output.answer(device, () => [
+        ...facts([
+          ['device', device.id],
+          ['fleet', device.fleet],
+          ['state', device.state],
+          ['role', device.role ?? 'of its fleet'],
+          [
+            'attributes',
+            Object.entries(device.attributes)
+              .map(([name, value]) => `${name}=${value}`)
+              .join(' ') || 'none',
+          ],
+        ]),
+        '',
+        ...table(
+          ['CERTIFICATE', 'STATE', 'UNTIL', 'REASON'],
+          device.certificates.map((each) => [each.fingerprint, each.state, each.notAfter, each.reason]),
+        ),
+        '',
+        ...table(
+          ['SESSION', 'FROM', 'GATEWAY', 'SINCE'],
+          device.sessions.map((each) => [each.protocol, each.address, each.gateway, each.connectedAt]),
+        ),
+      ]);
+    }),
+  );
+  const acts = { disable: 'disabled', enable: 'enabled', revoke: 'revoked' } as const;
+  for (const [act, done] of Object.entries(acts)) {
+    const command = verb(devices.command(`${act} <device>`), `devices ${act} pump-1`);
+    if (act === 'revoke') command.option('--reason <reason>', 'word of RFC 5280, such as keyCompromise');
+    command.action((id: string, flags: NounFlags & { reason?: string }) =>
+      withRegistry(flags, async (api, output) => {
+        const body = flags.reason ? { reason: flags.reason } : undefined;
+        const receipt = await api.call<Receipt>('POST', `/v1/devices/${encodeURIComponent(id)}/${act}`, body);
+        output.answer(receipt, () => receiptLines(`The device ${id} is ${done}`, receipt));
+      }),
+    );
+  }
+  verb(devices.command('delete <device>'), 'devices delete pump-1').action((id: string, flags: NounFlags) =>
+    withRegistry(flags, async (api, output) => {
+      const receipt = await api.call<Receipt>('DELETE', `/v1/devices/${encodeURIComponent(id)}`);
+      output.answer(receipt, () => receiptLines(`The device ${id} is gone, and its id is free`, receipt));
+    }),
+  );
+}
+
+export function certificateCommands(program: Command): void {
+  const certificates = program.command('certificates').description('device certificates');
+  verb(certificates.command('list'), 'certificates list --device pump-1')
+    .option('--device <device>')
+    .option('--fleet <fleet>')
+    .option('--state <state>', 'reserved, issued or revoked')
+    .option('--limit <n>', 'at most so many', '1000')
+    .action((flags: NounFlags & { device?: string; fleet?: string; state?: string; limit: string }) =>
+      withRegistry(flags, async (api, output) => {
+        const { device, fleet, state } = flags;
+        const items = await allItems<Certificate>(
+          api,
+          '/v1/certificates',
+          { device, fleet, state },
+          Number(flags.limit),
+        );
+        output.answer(items, () =>
+          table(
+            ['FINGERPRINT', 'DEVICE', 'STATE', 'UNTIL', 'REASON'],
+            items.map((each) => [each.fingerprint, each.device, each.state, each.notAfter, each.reason]),
+          ),
+        );
+      }),
+    );
+  verb(certificates.command('show <fingerprint>'), 'certificates show 9f86d0…').action(
+    (fingerprint: string, flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const found = await api.call<Certificate>(
+          'GET',
+          `/v1/certificates/${encodeURIComponent(fingerprint)}`,
+        );
+        output.answer(found, () => [
+          ...facts([
+            ['device', found.device],
+            ['serial', found.serialNumber],
+            ['state', found.state],
+            ['until', found.notAfter],
+            ['reason', found.reason],
+          ]),
+          found.certificate ?? '',
+        ]);
+      }),
+  );
+  verb(certificates.command('revoke <fingerprint>'), 'certificates revoke 9f86d0… --reason superseded')
+    .option('--reason <reason>', 'word of RFC 5280')
+    .action((fingerprint: string, flags: NounFlags & { reason?: string }) =>
+      withRegistry(flags, async (api, output) => {
+        const body = flags.reason ? { reason: flags.reason } : undefined;
+        const receipt = await api.call<Receipt>(
+          'POST',
+          `/v1/certificates/${encodeURIComponent(fingerprint)}/revoke`,
+          body,
+        );
+        output.answer(receipt, () => receiptLines('The certificate is revoked', receipt));
+      }),
+    );
+}

@@ -1,0 +1,215 @@
+/** `fleetgate explain`, `audit`, `ca`, `status` and `doctor`: what happened, and whether all is well. */
+import { X509Certificate } from 'node:crypto';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import type { Command } from 'commander';
+import { parseTimestamp, systemClock } from '#common/clock.ts';
+import type { Decision } from '#common/contract/decision.ts';
+import { Fault } from '#common/fault.ts';
+import { type NounFlags, verb, withRegistry } from './noun.ts';
+import { facts, openOutput, paint, table } from './output.ts';
+import { whereabouts } from './where.ts';
+
+interface AuditEntry {
+  id: number;
+  time: string;
+  actor: string;
+  action: string;
+  target: string;
+}
+
+interface Verdict {
+  intact: boolean;
+  entries: number;
+  brokenAt: number | null;
+}
+
+interface StatusReport {
+  verdict: string;
+  healthy: boolean;
+  devices: Record<string, number>;
+  certificates: Record<string, number>;
+  gateways: string[];
+}
+
+function decisionLines({
+  time,
+  protocol,
+  address,
+  gateway,
+  clientId,
+  admitted,
+  reason,
+  checks,
+}: Decision): string[] {
+  const verdict = admitted ? paint('green', 'admitted') : paint('red', `refused: ${reason}`);
+  return [
+    `${time}  ${verdict}  ${protocol} from ${address} on ${gateway}${clientId === null ? '' : `, client id ${clientId}`}`,
+    ...checks.map(
+      ({ name, passed, detail }) =>
+        `    ${passed ? paint('green', '✓') : paint('red', '✗')} ${name}: ${detail}`,
+    ),
+  ];
+}
+
+export function insightCommands(program: Command): void {
+  verb(program.command('explain <device>'), 'explain pump-1')
+    .description('why a device was let in or refused, check by check')
+    .option('--limit <n>', 'so many decisions', '5')
+    .action((device: string, flags: NounFlags & { limit: string }) =>
+      withRegistry(flags, async (api, output) => {
+        const path = `/v1/devices/${encodeURIComponent(device)}/decisions?limit=${Number(flags.limit)}`;
+        const { items } = await api.call<{ items: Decision[] }>('GET', path);
+        const nothing = `No gateway remembers ${device} at its door. A certificate that nobody knows is not tied to a device: see GET /v1/decisions?reason=unknown-certificate.`;
+        output.answer(items, () => (items.length === 0 ? [nothing] : items.flatMap(decisionLines)));
+      }),
+    );
+
+  const audit = program.command('audit').description('who did what');
+  verb(audit.command('list'), 'audit list --since 100')
+    .option('--since <id>', 'after this entry', '0')
+    .option('--limit <n>', 'at most so many', '100')
+    .action((flags: NounFlags & { since: string; limit: string }) =>
+      withRegistry(flags, async (api, output) => {
+        const { items } = await api.call<{ items: AuditEntry[] }>(
+          'GET',
+          `/v1/audit?since=${Number(flags.since)}&limit=${Number(flags.limit)}`,
+        );
+        output.answer(items, () =>
+          table(
+            ['#', 'TIME', 'WHO', 'DID', 'TO'],
+            items.map(({ id, time, actor, action, target }) => [id, time, actor, action, target]),
+          ),
+        );
+      }),
+    );
+  verb(audit.command('verify'), 'audit verify').action((flags: NounFlags) =>
+    withRegistry(flags, async (api, output) => {
+      const verdict = await api.call<Verdict>('GET', '/v1/audit/verdict');
+      const broken = `The chain of the audit is broken at entry ${verdict.brokenAt}: it, or one before it, was changed afterwards.`;
+      output.answer(verdict, () => [
+        verdict.intact
+          ? `The audit is intact: ${verdict.entries} entries, each following from the one before.`
+          : paint('red', broken),
+      ]);
+      if (!verdict.intact) process.exitCode = 1;
+    }),
+  );
+
+  verb(program.command('status'), 'status')
+    .description('how things stand')
+    .action((flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const status = await api.call<StatusReport>('GET', '/v1/status');
+        const count = (of: Record<string, number>) =>
+          Object.entries(of)
+            .map(([state, n]) => `${n} ${state}`)
+            .join(', ') || 'none';
+        output.answer(status, () => [
+          paint(status.healthy ? 'green' : 'yellow', status.verdict),
+          ...facts([
+            ['devices', count(status.devices)],
+            ['certificates', count(status.certificates)],
+            ['gateways', status.gateways.join(', ')],
+          ]),
+        ]);
+      }),
+    );
+
+  const ca = program.command('ca').description('the certificate authority');
+  verb(ca.command('show'), 'ca show').action((flags: NounFlags) => {
+    const certificates = caCertificates(flags);
+    const rows = certificates.map((each) => [
+      each.subject.replaceAll('\n', ', '),
+      each.validTo,
+      each.fingerprint256,
+    ]);
+    openOutput(flags.json === true).answer(
+      certificates.map(({ subject, validFrom, validTo, fingerprint256 }) => ({
+        subject,
+        validFrom,
+        validTo,
+        fingerprint256,
+      })),
+      () => table(['SUBJECT', 'UNTIL', 'FINGERPRINT'], rows),
+    );
+  });
+  verb(ca.command('export'), 'ca export > ca.crt').action((flags: NounFlags) => {
+    const bundle = readFileSync(caFile(flags), 'utf8');
+    openOutput(flags.json === true).answer({ ca: bundle }, () => [bundle.trimEnd()]);
+  });
+
+  verb(program.command('doctor'), 'doctor')
+    .description('look for what is wrong on this machine')
+    .action((flags: NounFlags) => doctor(flags));
+}
+
+function caFile(flags: NounFlags): string {
+  const { ca } = whereabouts(flags);
+  if (!ca)
+    throw new Fault(
+      'not-found',
+      'No CA bundle is known here; name one with --ca FILE, or the data folder with --data DIR.',
+    );
+  return ca;
+}
+
+const caCertificates = (flags: NounFlags): X509Certificate[] =>
+  readFileSync(caFile(flags), 'utf8')
+    .split(/(?<=-----END CERTIFICATE-----\n)/)
+    .filter((pem) => pem.trim() !== '')
+    .map((pem) => new X509Certificate(pem));
+
+async function doctor(flags: NounFlags): Promise<void> {
+  const where = whereabouts(flags);
+  const findings: { what: string; well: boolean; detail: string }[] = [];
+  const look = async (what: string, see: () => string | Promise<string>) => {
+    try {
+      findings.push({ what, well: true, detail: await see() });
+    } catch (thrown) {
+      const fault = Fault.of(thrown);
+      findings.push({
+        what,
+        well: false,
+        detail: fault.kind === 'internal' ? String((fault.cause as Error).message) : fault.message,
+      });
+    }
+  };
+  await look('runtime', () => {
+    if (Number(process.versions.node.split('.')[0]) < 24)
+      throw new Fault('unavailable', `Node ${process.versions.node} is too old`);
+    return `Node ${process.versions.node}, OpenSSL ${process.versions.openssl}`;
+  });
+  await look('data folder', () => {
+    const dir = flags.data ?? './data';
+    if (!existsSync(dir)) throw new Fault('not-found', `${dir} does not exist; "fleetgate up" makes it`);
+    if (statSync(dir).mode & 0o077)
+      throw new Fault('forbidden', `${dir} can be read by others; chmod 700 ${dir}`);
+    return `${dir}, for its owner only`;
+  });
+  await look('certificate authority', () => {
+    const first = Math.min(...caCertificates(flags).map(({ validTo }) => parseTimestamp(validTo)));
+    const days = Math.floor((first - systemClock.now()) / 86_400_000);
+    if (days < 90) throw new Fault('certificate-expired', `a CA certificate ends in ${days} days`);
+    return `good for ${days} days more`;
+  });
+  await look('registry', async () => {
+    let verdict = '';
+    await withRegistry(flags, async (api) => {
+      verdict = (await api.call<StatusReport>('GET', '/v1/status')).verdict;
+    });
+    return `${where.registry}: ${verdict}`;
+  });
+  if (where.ops) {
+    await look('gateway', async () => {
+      const response = await fetch(`${where.ops}/readyz`);
+      if (!response.ok) throw new Fault('unavailable', await response.text());
+      return `${where.ops} is ready`;
+    });
+  }
+  openOutput(flags.json === true).answer(findings, () =>
+    findings.map(
+      ({ what, well, detail }) => `${well ? paint('green', '✓') : paint('red', '✗')} ${what}: ${detail}`,
+    ),
+  );
+  if (findings.some(({ well }) => !well)) process.exitCode = 1;
+}
