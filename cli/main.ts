@@ -1,12 +1,14 @@
 /** The `fleetgate` command: nouns and verbs, exit codes, errors in a sentence. */
 import { Command, CommanderError } from 'commander';
 import { Fault } from '#common/fault.ts';
+import { demoCommand } from './demo.ts';
 import { certificateCommands, deviceCommands } from './devices.ts';
 import { enrollCommand } from './enroll.ts';
 import { fleetCommands, roleCommands, tokenCommands } from './fleets.ts';
 import { insightCommands } from './insight.ts';
 import { paint } from './output.ts';
 import { serverCommands } from './server-commands.ts';
+import { simulateCommand } from './simulate.ts';
 
 const program = new Command('fleetgate')
   .description('The front door of a device fleet.')
@@ -22,6 +24,8 @@ roleCommands(program);
 deviceCommands(program);
 certificateCommands(program);
 insightCommands(program);
+simulateCommand(program);
+demoCommand(program);
 
 try {
   await program.parseAsync();
