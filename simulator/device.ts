@@ -47,7 +47,7 @@ export class Device {
   connect(intendedMs: number): void {
     const { protocol, measurements, clock, plan, identity } = this.#parts;
     if (this.#ended) return;
-    if (protocol === 'https') return this.#connectHttp();
+    if (protocol === 'https') return this.#connectHttp(intendedMs);
     const version = (plan.tlsVersion ?? undefined) as tls.SecureVersion | undefined;
     const { key, certificate: cert, ca } = identity;
     this.#context ??= tls.createSecureContext({ key, cert, ca, minVersion: version, maxVersion: version });
@@ -114,24 +114,31 @@ export class Device {
     void this.#http?.destroy();
   }
 
-  #connectHttp(): void {
+  #connectHttp(intendedMs: number): void {
     const { plan, identity, measurements, clock } = this.#parts;
     const { key, certificate: cert, ca } = identity;
-    const begunMs = clock.elapsed();
     this.#http = new Client(`https://${plan.host}:${plan.httpsPort}`, {
       connect: { key, cert, ca, servername: 'localhost', checkServerIdentity: () => undefined },
       pipelining: 1,
-    });
-    this.#http.on('connect', () => {
-      measurements.time('connect', clock.elapsed() - begunMs);
-      measurements.count('connected');
-      measurements.open += 1;
     });
     this.#http.on('disconnect', () => {
       measurements.open -= 1;
       if (!this.#ended) measurements.count('dropped');
     });
-    this.#open = true;
+    // A first request opens the connection and says whether the device is let in.
+    this.#http
+      .request({ method: 'GET', path: '/v1/me' })
+      .then(async ({ statusCode, body }) => {
+        await body.dump();
+        measurements.open += 1;
+        if (statusCode !== 200) return measurements.count('refused');
+        measurements.time('connect', clock.elapsed() - intendedMs);
+        measurements.count('connected');
+        this.#open = true;
+      })
+      .catch(() => {
+        if (!this.#ended) measurements.count('errors');
+      });
   }
 
   async #post(body: string, n: number, intendedMs: number): Promise<void> {
