@@ -1,14 +1,7 @@
 /** The `fleetgate` command: nouns and verbs, exit codes, errors in a sentence. */
 import { Command, CommanderError } from 'commander';
 import { Fault } from '#common/fault.ts';
-import { demoCommand } from './demo.ts';
-import { certificateCommands, deviceCommands } from './devices.ts';
-import { enrollCommand } from './enroll.ts';
-import { fleetCommands, roleCommands, tokenCommands } from './fleets.ts';
-import { insightCommands } from './insight.ts';
 import { paint } from './output.ts';
-import { serverCommands } from './server-commands.ts';
-import { simulateCommand } from './simulate.ts';
 
 const program = new Command('fleetgate')
   .description('The front door of a device fleet.')
@@ -16,18 +9,40 @@ const program = new Command('fleetgate')
   .configureHelp({ showGlobalOptions: true })
   .exitOverride();
 
-serverCommands(program);
-enrollCommand(program);
-fleetCommands(program);
-tokenCommands(program);
-roleCommands(program);
-deviceCommands(program);
-certificateCommands(program);
-insightCommands(program);
-simulateCommand(program);
-demoCommand(program);
+type Commands = (program: Command) => void;
+
+/** Each noun's file is loaded when it is asked for: a server does not carry the simulator in its heap. */
+const servers = async (): Promise<Commands> => (await import('./server-commands.ts')).serverCommands;
+const insight = async (): Promise<Commands> => (await import('./insight.ts')).insightCommands;
+const loaders: Record<string, () => Promise<Commands>> = {
+  up: servers,
+  registry: servers,
+  gateway: servers,
+  check: servers,
+  demo: async () => (await import('./demo.ts')).demoCommand,
+  simulate: async () => (await import('./simulate.ts')).simulateCommand,
+  enroll: async () => (await import('./enroll.ts')).enrollCommand,
+  fleets: async () => (await import('./fleets.ts')).fleetCommands,
+  tokens: async () => (await import('./fleets.ts')).tokenCommands,
+  roles: async () => (await import('./fleets.ts')).roleCommands,
+  devices: async () => (await import('./devices.ts')).deviceCommands,
+  certificates: async () => (await import('./devices.ts')).certificateCommands,
+  explain: insight,
+  audit: insight,
+  status: insight,
+  ca: insight,
+  doctor: insight,
+};
+
+/** The one that was asked for, or all of them for the help. */
+async function addCommands(noun: string | undefined): Promise<void> {
+  const asked =
+    noun !== undefined && Object.hasOwn(loaders, noun) ? [loaders[noun]!] : new Set(Object.values(loaders));
+  for (const load of asked) (await load())(program);
+}
 
 try {
+  await addCommands(process.argv[2]);
   await program.parseAsync();
   process.exit(process.exitCode ?? 0);
 } catch (thrown) {

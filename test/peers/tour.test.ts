@@ -132,7 +132,8 @@ withPrograms(
     test('a revocation ends the live connection of mosquitto_sub, and the receipt names it', async () => {
       enroll('pump-4');
       const line = client('mosquitto_sub', 'pump-4', "-d -V 5 -i pump-4 -q 1 -t 'devices/pump-4/commands/#'");
-      const listening = spawn('bash', ['-c', `exec ${line}`], { cwd: dir });
+      // Its debug lines would wait in a buffer: a pipe is not a terminal.
+      const listening = spawn('bash', ['-c', `exec stdbuf -oL ${line}`], { cwd: dir });
       let said = '';
       listening.stdout.on('data', (chunk) => {
         said += chunk;
