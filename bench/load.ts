@@ -18,7 +18,6 @@ export type Order =
   | { readonly do: 'connect'; readonly from: number; readonly to: number; readonly rate: number }
   /** Every connection sends `burst` messages every `everyMs`, when the last ones were acknowledged; 0 is at once. */
   | { readonly do: 'publish'; readonly seconds: number; readonly burst: number; readonly everyMs: number }
-  | { readonly do: 'subscribe'; readonly identity: number }
   | { readonly do: 'watch' }
   | { readonly do: 'disconnect' };
 
@@ -126,8 +125,6 @@ async function obey(order: Order): Promise<unknown> {
       await Promise.all(connections.map((connection) => connection.run(order.burst, order.everyMs, untilMs)));
       return sum() - before;
     }
-    case 'subscribe':
-      return subscribe(identities[order.identity]!);
     case 'watch':
       return [...closedAt];
     case 'disconnect':
@@ -139,63 +136,6 @@ async function obey(order: Order): Promise<unknown> {
 }
 
 const sum = (): number => connections.reduce((total, { acknowledged }) => total + acknowledged, 0);
-
-/** One QoS 1 subscriber on everything, acknowledging what it gets: lean, so that it is not the bottleneck. */
-function subscribe(identity: Identity): Promise<number> {
-  const socket = tls.connect({
-    host: '127.0.0.1',
-    port: target.port,
-    key: identity.key,
-    cert: identity.certificate,
-    ca: [identity.ca, target.ca],
-    servername: 'localhost',
-    checkServerIdentity: () => undefined,
-  });
-  socket.setNoDelay(true);
-  const id = Buffer.from('subscriber');
-  const connect = Buffer.concat([
-    Buffer.from([0x10, 12 + id.length, 0, 4]),
-    Buffer.from('MQTT'),
-    Buffer.from([4, 2, 2, 88, 0, id.length]),
-    id,
-  ]);
-  const filter = Buffer.from('devices/#');
-  const ask = Buffer.concat([
-    Buffer.from([0x82, 5 + filter.length, 0, 1, 0, filter.length]),
-    filter,
-    Buffer.from([1]),
-  ]);
-  let rest = Buffer.alloc(0);
-  return new Promise((resolve, reject) => {
-    socket.once('error', reject);
-    socket.once('secureConnect', () => socket.write(connect));
-    socket.on('data', (chunk: Buffer) => {
-      const data = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
-      const acks: number[] = [];
-      let at = 0;
-      while (at + 2 <= data.length) {
-        let length = data[at + 1]!;
-        let body = at + 2;
-        if (length > 127) {
-          if (at + 3 > data.length) break;
-          length = (length & 127) | (data[at + 2]! << 7);
-          body = at + 3;
-        }
-        if (body + length > data.length) break;
-        const type = data[at]! >> 4;
-        if (type === 2) socket.write(ask);
-        if (type === 9) resolve(1);
-        if (type === 3) {
-          const packetId = body + 2 + data.readUInt16BE(body);
-          acks.push(0x40, 2, data[packetId]!, data[packetId + 1]!);
-        }
-        at = body + length;
-      }
-      rest = Buffer.from(data.subarray(at));
-      if (acks.length > 0) socket.write(Buffer.from(acks));
-    });
-  });
-}
 
 process.on('message', ({ id, order }: { id: number; order: Order }) => {
   obey(order).then(

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '#common/clock.ts';
+import type { Identity } from '../simulator/plan.ts';
 import type { Order, Target } from './load.ts';
 
 export interface Server extends Target {
@@ -102,6 +103,32 @@ export async function startMosquitto(dir: string, fleetCa: string): Promise<Serv
     ca: readFileSync(at('m.crt'), 'utf8'),
     stop: stopped(child),
   };
+}
+
+/** mosquitto's own client, subscribed to everything by QoS 1: what the peer has instead of a backend. */
+export async function startSubscriber(
+  dir: string,
+  server: Server,
+  identity: Identity,
+): Promise<{ stop(): Promise<void> }> {
+  const at = (name: string) => join(dir, name);
+  writeFileSync(at('s.key'), identity.key);
+  writeFileSync(at('s.crt'), identity.certificate);
+  writeFileSync(at('s-ca.crt'), server.ca);
+  const child = spawn(
+    'mosquitto_sub',
+    ['-h', 'localhost', '-p', `${server.port}`, '-i', 'subscriber', '-q', '1', '-t', 'devices/#'].concat([
+      '--cafile',
+      at('s-ca.crt'),
+      '--cert',
+      at('s.crt'),
+      '--key',
+      at('s.key'),
+    ]),
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  );
+  await systemClock.sleep(1_000);
+  return { stop: stopped(child) };
 }
 
 function freePort(): Promise<number> {

@@ -69,7 +69,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   await using opened = new AsyncDisposableStack();
 
   const store = opened.use(Store.open(dataDir));
-  const directory = opened.use(FileDirectory.open(store.path));
+  const directory = opened.use(FileDirectory.open(store.path, () => store.writer.commits));
   const keys = await openCaKeys(dataDir, settings.ca, clock);
   const certificatesOfCa = { root: keys.root, issuing: keys.issuing };
   const pki = opened.use(await PkiDoor.open(host, settings.pki.port, () => certificatesOfCa, log));

@@ -13,7 +13,7 @@ import type { Metrics } from '#common/metrics.ts';
 import type { TlsSettings } from '../settings.ts';
 import type { ConnectLimits } from './connect-limits.ts';
 import type { Peer } from './peer.ts';
-import { readPeer } from './read-peer.ts';
+import { addressOf, readPeer } from './read-peer.ts';
 
 export interface ListenerOptions {
   host: string;
@@ -35,9 +35,9 @@ export interface ListenerOptions {
 /** Pending connections that the system keeps for us; the kernel's own limit caps it. */
 const backlog = 4096;
 
-/** When a raw socket was accepted, found again by the TLS socket that wraps it. */
-const acceptedAt = Symbol('acceptedAt');
-type Accepted = Socket & { [acceptedAt]?: number };
+/** What is known of a raw socket when it is accepted, found again by the TLS socket that wraps it. */
+const arrival = Symbol('arrival');
+type Accepted = Socket & { [arrival]?: { readonly atMs: number; readonly address: string } };
 
 export class Listener implements AsyncDisposable {
   readonly port: number;
@@ -60,10 +60,11 @@ export class Listener implements AsyncDisposable {
     secure.on('secureConnection', (socket) => {
       // From here on whoever holds the socket owns its errors; this keeps a reset in between from ending the process.
       socket.on('error', ignore);
-      const peer = readPeer(socket);
+      const { atMs, address } = arrivalOf(socket);
+      const peer = readPeer(socket, address);
       const resumed = peer.resumed ? 'yes' : 'no';
       metrics.tlsHandshakesTotal.inc({ version: peer.tlsVersion, resumed, result: 'done' });
-      options.onConnection(socket, peer, acceptedTimeOf(socket) ?? clock.elapsed());
+      options.onConnection(socket, peer, atMs);
     });
     // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
     secure.on('tlsClientError', (_error, socket) => {
@@ -79,7 +80,7 @@ export class Listener implements AsyncDisposable {
         options.onRefused(refusal);
         return;
       }
-      socket[acceptedAt] = clock.elapsed();
+      socket[arrival] = { atMs: clock.elapsed(), address: addressOf(socket) };
       socket.once('close', () => limits.leave(address));
       secure.emit('connection', socket);
     });
@@ -107,8 +108,7 @@ export class Listener implements AsyncDisposable {
 
 const ignore = () => {};
 
-const acceptedTimeOf = (socket: TLSSocket): number | undefined =>
-  (socket as unknown as { _parent?: Accepted })._parent?.[acceptedAt];
+const arrivalOf = (socket: TLSSocket) => (socket as unknown as { _parent: Accepted })._parent[arrival]!;
 
 const tlsOptions = ({ tls: settings, handshakeTimeoutMs, alpn }: ListenerOptions) => ({
   requestCert: true,

@@ -6,10 +6,11 @@ import type { Peer } from './peer.ts';
 
 const clientAuth = '1.3.6.1.5.5.7.3.2';
 
-export function readPeer(socket: TLSSocket): Peer {
+/** `address` is where it was accepted from. */
+export function readPeer(socket: TLSSocket, address: string): Peer {
   const leaf = socket.getPeerX509Certificate();
   return {
-    address: addressOf(socket),
+    address,
     fingerprint: leaf ? fingerprintOf(leaf.raw) : null,
     chainError: leaf ? chainErrorOf(socket) : null,
     leafError: leaf ? leafErrorOf(leaf) : null,

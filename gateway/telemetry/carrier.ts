@@ -70,9 +70,9 @@ export class Carrier implements AsyncDisposable {
   #forward(name: string, backend: Backend, setup: CarrierSetup): void {
     const progress = this.#spool.progress(name);
     this.#totals.set(name, { ...progress });
-    const settings = setup.backends[name];
+    const settings = setup.backends[name]!;
     const retry =
-      settings?.type === 'http'
+      settings.type === 'http'
         ? { firstMs: settings.retryFirst, limitMs: settings.retryLimit }
         : { firstMs: 200, limitMs: 10_000 };
     this.#forwarders.push(
@@ -83,6 +83,7 @@ export class Carrier implements AsyncDisposable {
         epoch: this.#spool.epoch,
         progress,
         after: (id) => this.#after(id),
+        lingerMs: settings.linger,
         retry,
         maxAttempts: setup.spool.maxDeliveryAttempts,
         clock: this.#clock,

@@ -19,6 +19,8 @@ export interface ForwarderParts {
   progress: Progress;
   /** The next batch after one, from memory or disk. */
   after(id: number): StoredBatch | undefined;
+  /** How long events gather before they are delivered together. */
+  lingerMs: number;
   retry: { firstMs: number; limitMs: number };
   /** Tries after which events are set aside; 0 never. */
   maxAttempts: number;
@@ -34,7 +36,8 @@ export class Forwarder implements AsyncDisposable {
   readonly #parts: ForwarderParts;
   readonly #stop = new AbortController();
   readonly #done: Promise<void>;
-  #wake: AbortController | undefined;
+  /** Ends the wait for a first batch; null while there is work. */
+  #wake: (() => void) | null = null;
   #doneThrough: number;
   #delivered = 0;
   #dead: DeadLetter[] = [];
@@ -69,7 +72,7 @@ export class Forwarder implements AsyncDisposable {
 
   /** There is a new batch. */
   wake(): void {
-    this.#wake?.abort();
+    this.#wake?.();
   }
 
   /** What was done since the last call, to be written down with the next commit; `undo` when that fails. */
@@ -88,15 +91,23 @@ export class Forwarder implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const { clock } = this.#parts;
-    while (!this.#stop.signal.aborted) {
-      this.#wake = new AbortController();
-      const gathered = this.#gather();
-      if (gathered.through === this.#doneThrough) {
-        this.#oldestMs = null;
-        await clock.sleep(1_000, this.#wake.signal);
-        continue;
+    const { clock, lingerMs } = this.#parts;
+    const { signal } = this.#stop;
+    let more = false;
+    while (!signal.aborted) {
+      if (!more) {
+        if (!this.#parts.after(this.#doneThrough)) {
+          this.#oldestMs = null;
+          await new Promise<void>((resolve) => {
+            this.#wake = resolve;
+          });
+          this.#wake = null;
+        }
+        await clock.sleep(lingerMs, signal);
       }
+      const gathered = this.#gather();
+      more = gathered.more;
+      if (gathered.through === this.#doneThrough) continue;
       this.#oldestMs = gathered.oldestMs;
       if (!(await this.#deliverAll(gathered.events))) return;
       this.#doneThrough = gathered.through;
@@ -106,12 +117,13 @@ export class Forwarder implements AsyncDisposable {
   }
 
   /** The next batches, up to a bound, and the events in them that are for this backend. */
-  #gather(): { events: DeviceEvent[]; through: number; oldestMs: number } {
+  #gather(): { events: DeviceEvent[]; through: number; oldestMs: number; more: boolean } {
     const { name, routes, epoch } = this.#parts;
     const events: DeviceEvent[] = [];
     let through = this.#doneThrough;
     let oldestMs = Number.POSITIVE_INFINITY;
-    for (let bytes = 0; bytes < gatherBytes; ) {
+    let bytes = 0;
+    while (bytes < gatherBytes) {
       const batch = this.#parts.after(through);
       if (!batch) break;
       for (const event of readRecords(batch.body, epoch, batch.firstSequence)) {
@@ -121,7 +133,7 @@ export class Forwarder implements AsyncDisposable {
       bytes += batch.body.length;
       oldestMs = Math.min(oldestMs, batch.timeMs);
     }
-    return { events, through, oldestMs };
+    return { events, through, oldestMs, more: bytes >= gatherBytes };
   }
 
   /** False when it was stopped in between. */

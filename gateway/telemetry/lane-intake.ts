@@ -43,6 +43,7 @@ export class LaneIntake implements Intake {
   readonly #options: LaneIntakeOptions;
   #open: Batch | null = null;
   #flushDue = false;
+  #flushedAtMs = Number.NEGATIVE_INFINITY;
   #nextBatch = 1;
   readonly #underWay = new Map<number, Batch>();
   #lastLength = 0;
@@ -112,6 +113,7 @@ export class LaneIntake implements Intake {
     const batch = this.#open;
     if (!batch) return;
     this.#open = null;
+    this.#flushedAtMs = this.#options.clock.elapsed();
     this.#lastLength = batch.length;
     const id = this.#nextBatch++;
     this.#underWay.set(id, batch);
@@ -206,14 +208,22 @@ export class LaneIntake implements Intake {
       waiters: [],
       tickets: [],
     };
-    if (!this.#flushDue) {
-      this.#flushDue = true;
-      clock.after(settings.flushInterval, () => {
-        this.#flushDue = false;
-        this.flush();
-      });
-    }
+    this.#flushSoon();
     return this.#open;
+  }
+
+  /** After a pause at the end of this turn, so that a lone event does not wait; under load one commit an interval. */
+  #flushSoon(): void {
+    if (this.#flushDue) return;
+    this.#flushDue = true;
+    const { clock, settings } = this.#options;
+    const flush = () => {
+      this.#flushDue = false;
+      this.flush();
+    };
+    const dueMs = this.#flushedAtMs + settings.flushInterval - clock.elapsed();
+    if (dueMs <= 0) setImmediate(flush);
+    else clock.after(dueMs, flush);
   }
 }
 

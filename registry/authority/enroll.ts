@@ -311,6 +311,6 @@ function compare(der: Buffer, plan: CertificatePlan, csr: Csr, ca: IssuingCa): v
     read.subjectAltName === plan.uris.map((uri) => `URI:${uri}`).join(', ') &&
     !read.ca &&
     read.publicKey.equals(csr.publicKey) &&
-    ca.isIssuerOf(der);
+    ca.isIssuerOf(read);
   if (!same) throw new Fault('internal', 'The certificate that was signed is not the one that was planned.');
 }

@@ -29,10 +29,13 @@ export class IssuingCa {
   readonly bundle: string;
   readonly certificate: NodeCertificate;
   readonly notAfterMs: number;
+  readonly #publicKey: KeyObject;
   readonly #issuerName: JsonName;
   readonly #signing: ReturnType<typeof importKey>;
   readonly #authorityKeyId: Extension;
   readonly #issuersUrl: () => string;
+  readonly #purposes = new Map<string, Extension>();
+  #issuers: { readonly url: string; readonly extension: Extension } | undefined;
 
   private constructor(keys: CaKeys, authorityKeyId: Extension, issuersUrl: () => string) {
     this.root = keys.root;
@@ -40,6 +43,7 @@ export class IssuingCa {
     this.bundle = keys.root + keys.issuing;
     this.certificate = new NodeCertificate(keys.issuing);
     this.notAfterMs = parseTimestamp(this.certificate.validTo);
+    this.#publicKey = this.certificate.publicKey;
     this.#issuerName = new X509Certificate(keys.issuing).subjectName.toJSON();
     this.#signing = importKey(keys.issuingKey, 'sign');
     this.#authorityKeyId = authorityKeyId;
@@ -65,24 +69,44 @@ export class IssuingCa {
       signingKey: this.#signing.key,
       signingAlgorithm: this.#signing.algorithm,
       extensions: [
-        new BasicConstraintsExtension(false, undefined, true),
-        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-        new ExtendedKeyUsageExtension(plan.purposes.map((purpose) => ExtendedKeyUsage[purpose])),
+        noCa,
+        signatureOnly,
+        this.#purposesOf(plan),
         namesOf(plan),
         await SubjectKeyIdentifierExtension.create(key),
         this.#authorityKeyId,
-        new AuthorityInfoAccessExtension({ caIssuers: [this.#issuersUrl()] }),
+        this.#issuersExtension(),
       ],
     });
     return Buffer.from(certificate.rawData);
   }
 
-  /** Whether a certificate (DER) was signed by this CA. */
-  isIssuerOf(der: Buffer): boolean {
-    const certificate = new NodeCertificate(der);
-    return certificate.verify(this.certificate.publicKey as KeyObject);
+  #purposesOf({ purposes }: CertificatePlan): Extension {
+    const key = purposes.join();
+    let extension = this.#purposes.get(key);
+    if (!extension) {
+      extension = new ExtendedKeyUsageExtension(purposes.map((purpose) => ExtendedKeyUsage[purpose]));
+      this.#purposes.set(key, extension);
+    }
+    return extension;
+  }
+
+  #issuersExtension(): Extension {
+    const url = this.#issuersUrl();
+    if (this.#issuers?.url !== url)
+      this.#issuers = { url, extension: new AuthorityInfoAccessExtension({ caIssuers: [url] }) };
+    return this.#issuers.extension;
+  }
+
+  /** Whether a certificate was signed by this CA. */
+  isIssuerOf(certificate: NodeCertificate): boolean {
+    return certificate.verify(this.#publicKey);
   }
 }
+
+/** What every leaf says alike: encoded once. */
+const noCa = new BasicConstraintsExtension(false, undefined, true);
+const signatureOnly = new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true);
 
 const namesOf = (plan: CertificatePlan): Extension =>
   new SubjectAlternativeNameExtension([

@@ -1,8 +1,10 @@
 /**
- * The directory of a gateway that shares the registry's file: prepared look-ups on a read-only connection of its own,
- * a few microseconds each, never stale.
+ * The directory of a gateway that shares the registry's file: prepared look-ups on a read-only connection of its own.
+ * Answers are remembered until the next commit, whatever it wrote: a storm of reconnects is answered from memory, and
+ * nothing is ever stale.
  */
 import Database, { type Statement } from 'better-sqlite3';
+import { LRUCache } from 'lru-cache';
 import type { Directory, DirectoryEntry, RoleDocument } from '#common/contract/directory.ts';
 import type { DeviceId, Fingerprint } from '#common/identity.ts';
 
@@ -43,31 +45,46 @@ export function entryOf(row: EntryRow): DirectoryEntry {
   };
 }
 
+/** Entries kept in memory, about 0.5 kB each. */
+const rememberedEntries = 65_536;
+
 export class FileDirectory implements Directory, Disposable {
   readonly #db: Database.Database;
+  readonly #commits: () => number;
+  /** As of commit number `#asOf`. */
+  readonly #remembered = new LRUCache<Fingerprint, DirectoryEntry>({ max: rememberedEntries });
+  #asOf = -1;
   readonly #find: Statement<[string], EntryRow>;
   readonly #ofDevice: Statement<[string], EntryRow>;
   readonly #role: Statement<[string], { document: string }>;
   /** Documents by name with the text they were parsed from, so that an unchanged role is the same object. */
-  readonly #roles = new Map<string, { text: string; role: RoleDocument }>();
+  readonly #roles = new Map<string, { text: string; role: RoleDocument; asOf: number }>();
 
-  private constructor(db: Database.Database) {
+  private constructor(db: Database.Database, commits: () => number) {
     this.#db = db;
+    this.#commits = commits;
     this.#find = db.prepare(`${entrySelect} WHERE c.fingerprint = ?`);
     this.#ofDevice = db.prepare(`${entrySelect} WHERE c.device = ? AND c.fingerprint IS NOT NULL`);
     this.#role = db.prepare('SELECT document FROM roles WHERE name = ?');
   }
 
-  static open(path: string): FileDirectory {
+  /** `commits` counts what was written to the file since the program started, by anyone. */
+  static open(path: string, commits: () => number): FileDirectory {
     const db = new Database(path, { readonly: true });
     // Pages are looked at where the system has them, not copied: half the cost of a look-up that is not in the cache.
     db.pragma('mmap_size = 4294967296');
-    return new FileDirectory(db);
+    return new FileDirectory(db, commits);
   }
 
   find(fingerprint: Fingerprint): DirectoryEntry | undefined {
+    this.#forgetAfterCommit();
+    const known = this.#remembered.get(fingerprint);
+    if (known) return known;
     const row = this.#find.get(fingerprint);
-    return row && entryOf(row);
+    if (!row) return undefined;
+    const entry = entryOf(row);
+    this.#remembered.set(fingerprint, entry);
+    return entry;
   }
 
   ofDevice(device: DeviceId): DirectoryEntry[] {
@@ -75,13 +92,21 @@ export class FileDirectory implements Directory, Disposable {
   }
 
   role(name: string): RoleDocument | undefined {
+    this.#forgetAfterCommit();
+    const known = this.#roles.get(name);
+    if (known?.asOf === this.#asOf) return known.role;
     const text = this.#role.get(name)?.document;
     if (text === undefined) return undefined;
-    const known = this.#roles.get(name);
-    if (known?.text === text) return known.role;
-    const role = JSON.parse(text) as RoleDocument;
-    this.#roles.set(name, { text, role });
+    const role = known?.text === text ? known.role : (JSON.parse(text) as RoleDocument);
+    this.#roles.set(name, { text, role, asOf: this.#asOf });
     return role;
+  }
+
+  #forgetAfterCommit(): void {
+    const commits = this.#commits();
+    if (commits === this.#asOf) return;
+    this.#asOf = commits;
+    this.#remembered.clear();
   }
 
   lagMs(): number {

@@ -4,6 +4,7 @@ import Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 import { Fault } from '#common/fault.ts';
 import { migrations } from './migrations.ts';
+import { preparedOnce } from './prepared.ts';
 import type { Tables } from './tables.ts';
 import { Writer } from './writer.ts';
 
@@ -18,8 +19,10 @@ export class Store implements AsyncDisposable {
     this.path = path;
     this.#lock = lock;
     const reader = new Database(path, { readonly: true });
-    this.read = new Kysely<Tables>({ dialect: new SqliteDialect({ database: reader }) });
-    this.writer = new Writer(new Kysely<Tables>({ dialect: new SqliteDialect({ database: db }) }));
+    this.read = new Kysely<Tables>({ dialect: new SqliteDialect({ database: preparedOnce(reader) }) });
+    this.writer = new Writer(
+      new Kysely<Tables>({ dialect: new SqliteDialect({ database: preparedOnce(db) }) }),
+    );
   }
 
   /**

@@ -27,6 +27,7 @@ export class Writer {
   readonly #db: Kysely<Tables>;
   #queue: Job[] = [];
   #draining: Promise<void> | undefined;
+  #commits = 0;
 
   constructor(db: Kysely<Tables>) {
     this.#db = db;
@@ -38,6 +39,11 @@ export class Writer {
       this.#queue.push({ run, resolve: resolve as (value: unknown) => void, reject });
       this.#draining ??= this.#drain();
     });
+  }
+
+  /** Grows with every commit, before anybody hears of it. */
+  get commits(): number {
+    return this.#commits;
   }
 
   async #drain(): Promise<void> {
@@ -57,6 +63,8 @@ export class Writer {
     } catch (error) {
       for (const job of group) job.reject(error);
       return;
+    } finally {
+      this.#commits += 1;
     }
     for (const { job, failed, error, value } of outcomes) {
       if (failed) job.reject(error);
