@@ -39,6 +39,9 @@ export type Configuration = Pick<TopSettings, 'data' | 'host' | 'name' | 'trustD
 } & GatewaySettings &
   RegistrySettings;
 
+/** Where a server on this machine keeps its data, when no flag says so. */
+export const defaultDataDir = (): string => process.env.FLEETGATE_DATA ?? './data';
+
 /** Reads the file (`fleetgate.yaml` when it is there and none is named), the environment and flags. */
 export function readConfiguration(file: string | undefined, flags: Record<string, unknown>): Configuration {
   const path = file ?? 'fleetgate.yaml';

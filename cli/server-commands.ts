@@ -58,11 +58,13 @@ const registryPorts = (command: Command): Command =>
 const gatewayPorts = (command: Command): Command =>
   command
     .option('--mqtts-port <port>', 'MQTTS door (default 8883)')
-    .option('--https-port <port>', 'HTTPS door for devices (default 8443)')
-    .option('--ops-port <port>', 'metrics and probes (default 9464)');
+    .option('--https-port <port>', 'HTTPS door for devices (default 8443)');
+
+const opsPort = (command: Command): Command =>
+  command.option('--ops-port <port>', 'metrics and probes (default 9464)');
 
 export function serverCommands(program: Command): void {
-  gatewayPorts(registryPorts(common(program.command('up'))))
+  opsPort(gatewayPorts(registryPorts(common(program.command('up')))))
     .description('run registry and gateway together; needs nothing else')
     .addHelpText('after', '\nExample:\n  fleetgate up --data ./data --mqtts-port 8883')
     .action(async (flags: ServerFlags) => {
@@ -84,12 +86,12 @@ export function serverCommands(program: Command): void {
       });
     });
 
-  registryPorts(common(program.command('registry')))
+  opsPort(registryPorts(common(program.command('registry'))))
     .description('run the registry alone; gateways follow it')
     .addHelpText('after', '\nExample:\n  fleetgate registry --data ./registry --host 0.0.0.0')
     .action(async (flags: ServerFlags) => serve(await runRegistry(configurationOf(flags)), () => {}));
 
-  gatewayPorts(common(program.command('gateway')))
+  opsPort(gatewayPorts(common(program.command('gateway'))))
     .description('run a gateway that follows a registry elsewhere')
     .requiredOption('--registry <url>', 'the registry to follow')
     .option('--ca <file>', 'CA bundle of the registry; for the first start')

@@ -92,6 +92,8 @@ export function simulateCommand(program: Command): void {
     'simulate --devices 1000 --rate 500 --duration 30s --verify --report run.html',
   )
     .description('play a fleet against a gateway and measure it')
+    .option('--mqtts <url>', 'MQTTS door of a gateway elsewhere')
+    .option('--https <url>', 'HTTPS door of a gateway elsewhere')
     .option('--devices <n>', 'devices of the fleet (default 100)')
     .option('--connect-rate <n>', 'connects a second (default 100)')
     .option('--rate <n>', 'messages a second over the fleet (default 100)')
@@ -125,7 +127,7 @@ async function run(scenario: Scenario, flags: SimulateFlags): Promise<number> {
   if (!mqtts || !https)
     throw new Fault(
       'not-found',
-      'No gateway is known here. Start one with "fleetgate up", or name its data folder with --data.',
+      'No gateway is known here. Start one with "fleetgate up", name its data folder with --data, or its doors with --mqtts and --https.',
     );
   if (flags.verify && !folder)
     throw new Fault(

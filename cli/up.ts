@@ -28,9 +28,10 @@ function registryOf(
   dataDir: string,
   log: Logger,
   metrics: ReturnType<typeof openMetrics>,
+  opsPort?: number,
 ): Promise<Registry> {
   const { host, trustDomain, doorNames } = settings;
-  return openRegistry({ dataDir, host, settings, trustDomain, doorNames, metrics, log, clock });
+  return openRegistry({ dataDir, host, settings, trustDomain, doorNames, metrics, log, clock, opsPort });
 }
 
 /** Registry and gateway in one process. */
@@ -53,7 +54,7 @@ export async function runAll(settings: Configuration): Promise<Running> {
 export async function runRegistry(settings: Configuration): Promise<Running> {
   const { dataDir, log } = await prepare(settings);
   await using opened = new AsyncDisposableStack();
-  const registry = opened.use(await registryOf(settings, dataDir, log, openMetrics()));
+  const registry = opened.use(await registryOf(settings, dataDir, log, openMetrics(), settings.ops.port));
   return running(
     dataDir,
     { ...registry.urls, ca: registry.caFile, adminTokenFile: registry.adminTokenFile },

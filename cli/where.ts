@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '#common/fault.ts';
+import { defaultDataDir } from './config.ts';
 
 /** The ready line of a server, kept in its data folder. */
 export interface Whereabouts {
@@ -20,6 +21,8 @@ export interface Whereabouts {
 export interface WhereFlags {
   data?: string;
   registry?: string;
+  mqtts?: string;
+  https?: string;
   tokenFile?: string;
   ca?: string;
 }
@@ -32,11 +35,13 @@ export function writeWhereabouts(data: string, where: Whereabouts): void {
 
 /** What is known without asking anybody. */
 export function whereabouts(flags: WhereFlags): Whereabouts {
-  const path = file(flags.data ?? './data');
+  const path = file(flags.data ?? defaultDataDir());
   const known = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Whereabouts) : {};
   return {
     ...known,
     ...(flags.registry && { registry: flags.registry }),
+    ...(flags.mqtts && { mqtts: flags.mqtts }),
+    ...(flags.https && { https: flags.https }),
     ...(flags.tokenFile && { adminTokenFile: flags.tokenFile }),
     ...(flags.ca && { ca: flags.ca }),
   };

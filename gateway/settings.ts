@@ -121,7 +121,6 @@ export const httpBackend = Type.Object(
     url: Type.String({ description: 'Where batches are POSTed as application/cloudevents-batch+json.' }),
     linger: Duration('50ms', 'How long events gather before they are delivered together.'),
     batch: Count(500, 'Most events of one request.'),
-    concurrency: Count(4, 'Most requests under way.'),
     timeout: Duration('30s', 'A request that is not answered by then is tried again.'),
     retryFirst: Duration('200ms', 'Pause before the first retry; it doubles, with jitter.'),
     retryLimit: Duration('30s', 'Longest pause between retries.'),

@@ -6,6 +6,7 @@ import type { Clock } from '#common/clock.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
+import { OpsDoor } from '#common/ops-door.ts';
 import { adminRoutes } from './api/admin-routes.ts';
 import { Answers } from './api/answers.ts';
 import { Callers } from './api/callers.ts';
@@ -46,6 +47,8 @@ export interface RegistryOptions {
   clock: Clock;
   /** Further DNS names and addresses of the server certificate. */
   doorNames?: readonly string[];
+  /** For a registry that runs alone: its own metrics and probes. A gateway in the same process has a door for both. */
+  opsPort?: number;
   /** Told before each step of an enrollment. */
   observe?: (step: EnrollmentStep) => void;
 }
@@ -53,7 +56,7 @@ export interface RegistryOptions {
 export interface Registry extends AsyncDisposable {
   /** For a gateway in the same process. */
   readonly line: RegistryLine;
-  readonly urls: { readonly registry: string; readonly pki: string };
+  readonly urls: { readonly registry: string; readonly pki: string; readonly ops?: string };
   /** PEM bundle: root and issuing CA. */
   readonly caFile: string;
   readonly adminTokenFile: string;
@@ -167,11 +170,22 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     }),
   );
 
+  const probes = { store: () => store.probe() };
+  const refresh = countCertificates;
+  const ops =
+    options.opsPort === undefined
+      ? undefined
+      : opened.use(await OpsDoor.open({ host, port: options.opsPort, metrics, probes, refresh }));
+
   const stack = opened.move();
   const close = () => stack.disposeAsync();
   return {
     line: { directory, doors, attach: (gateway) => gateways.attach(gateway) },
-    urls: { registry: urlOf('https', host, door.port), pki: pkiUrl },
+    urls: {
+      registry: urlOf('https', host, door.port),
+      pki: pkiUrl,
+      ...(ops && { ops: urlOf('http', host, ops.port) }),
+    },
     caFile: join(dataDir, 'ca', 'ca.crt'),
     adminTokenFile,
     close,

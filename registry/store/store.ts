@@ -14,11 +14,13 @@ export class Store implements AsyncDisposable {
   readonly writer: Writer;
   readonly path: string;
   readonly #lock: Database.Database;
+  readonly #reader: Database.Database;
 
   private constructor(path: string, db: Database.Database, lock: Database.Database) {
     this.path = path;
     this.#lock = lock;
     const reader = new Database(path, { readonly: true });
+    this.#reader = reader;
     this.read = new Kysely<Tables>({ dialect: new SqliteDialect({ database: preparedOnce(reader) }) });
     this.writer = new Writer(
       new Kysely<Tables>({ dialect: new SqliteDialect({ database: preparedOnce(db) }) }),
@@ -43,6 +45,16 @@ export class Store implements AsyncDisposable {
     } catch (thrown) {
       lock.close();
       throw thrown;
+    }
+  }
+
+  /** For /readyz: true, or why the database cannot be read. */
+  probe(): true | string {
+    try {
+      this.#reader.prepare('SELECT 1 FROM fleets').get();
+      return true;
+    } catch (thrown) {
+      return `the database cannot be read: ${(thrown as Error).message}`;
     }
   }
 

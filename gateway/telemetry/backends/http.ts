@@ -21,12 +21,13 @@ export class HttpBackend implements Backend {
     this.batch = settings.batch;
     this.#settings = settings;
     this.#clock = clock;
-    const { caFile, certFile, keyFile, timeout, concurrency } = settings;
+    const { caFile, certFile, keyFile, timeout } = settings;
     const read = (file: string | undefined) => (file === undefined ? undefined : readFileSync(file, 'utf8'));
     if (settings.tokenFile) readFileSync(settings.tokenFile);
     this.#agent = new Agent({
       connect: { ca: read(caFile), cert: read(certFile), key: read(keyFile) },
-      connections: concurrency,
+      // One after the other: events of a device stay in order.
+      connections: 1,
       headersTimeout: timeout,
       bodyTimeout: timeout,
     });

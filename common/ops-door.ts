@@ -1,6 +1,6 @@
 /** The ops door: metrics for Prometheus, and probes that tell the truth. Plain HTTP, for inside networks only. */
 import { createServer, type Server } from 'node:http';
-import type { Metrics } from '#common/metrics.ts';
+import type { Metrics } from './metrics.ts';
 
 /** Why something is not ready, or true. */
 export type Probe = () => true | string;
@@ -9,7 +9,7 @@ export interface OpsDoorOptions {
   host: string;
   port: number;
   metrics: Metrics;
-  /** What must be true to take devices in. */
+  /** What must be true to be ready. */
   probes: Readonly<Record<string, Probe>>;
   /** Brings the metrics up to date before they are read. */
   refresh: () => Promise<void>;
