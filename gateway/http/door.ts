@@ -27,6 +27,8 @@ export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'o
 /** Who is on the other end of a socket: a session, or why there is none. */
 type Guest = HttpSession | Fault;
 
+/** How late a request that has run out of time may be noticed. */
+const deadlineCheckMs = 500;
 const maxHeaderBytes = 8 * 1024;
 
 export class HttpDoor implements AsyncDisposable {
@@ -53,14 +55,17 @@ export class HttpDoor implements AsyncDisposable {
         headersTimeout: settings.headersTimeout,
         requestTimeout: settings.requestTimeout,
         keepAliveTimeout: settings.keepAliveTimeout,
+        connectionsCheckingInterval: deadlineCheckMs,
         insecureHTTPParser: false,
         requireHostHeader: true,
       },
       (request, response) => void desk.serve(guests.get(request.socket)!, request, response),
     );
-    server.on('clientError', (_error, socket) => {
-      if (socket.writable)
-        socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    // It never listens itself, and would not look after its deadlines without being told so.
+    server.emit('listening');
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      const status = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : '400 Bad Request';
+      if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       else socket.destroy();
     });
     const listener = await Listener.open({

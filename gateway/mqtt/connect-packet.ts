@@ -30,6 +30,10 @@ export interface Connect {
 
 const endless = 0xffff_ffff;
 
+/** The version that a CONNECT claims, so that one that is wrong further on can be answered in its own words. */
+export const versionOf = (data: Buffer, start: number, end: number): 4 | 5 =>
+  start + 7 <= end && data.readUInt16BE(start) === 4 && data[start + 6] === 5 ? 5 : 4;
+
 /**
  * Reads the body between `start` and `end` of `data`; the packet itself begins at `packetStart`. Faults
  * `protocol-version`, `malformed-packet` or `protocol-error`.
@@ -63,9 +67,6 @@ export function readConnect(
   reader.done();
 
   const clean = (flags & 2) !== 0;
-  if (level === 4 && clientId === '' && !clean) {
-    throw new Fault('client-id-mismatch', 'An empty client id cannot keep a session.'); // [MQTT-3.1.3-8]
-  }
   const frame = Buffer.from(data.subarray(packetStart, end));
   frame.writeUInt16BE(0, keepAliveAt - packetStart);
   return {

@@ -19,7 +19,7 @@ import type { MqttSettings } from '../settings.ts';
 import type { Intake } from '../telemetry/intake.ts';
 import { connack4, connack5, connack5Refusal, disconnect5 } from './answers.ts';
 import type { Attachment, Broker, Guest } from './broker.ts';
-import { type Connect, readConnect } from './connect-packet.ts';
+import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation, type Speaker } from './conversation.ts';
 import type { Deadlines, Punctual } from './deadlines.ts';
 import { type Frame, incomplete, malformedLength, scanFrame, tooLarge } from './frame.ts';
@@ -53,6 +53,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
   entry!: DirectoryEntry;
   rights!: Rights;
   #connect: Connect | null = null;
+  /** What a CONNECT said it speaks, before anything else of it is believed. */
+  #spoken: 4 | 5 = 4;
   #lane: Lane | null = null;
   #conversation: Conversation | null = null;
   #attachment: Attachment | null = null;
@@ -87,7 +89,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
   }
 
   get version(): 4 | 5 {
-    return this.#connect?.version ?? 4;
+    return this.#connect?.version ?? this.#spoken;
   }
 
   get clientId(): string {
@@ -159,8 +161,10 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
           throw new Fault('packet-too-large', `A packet has at most ${limit} bytes here.`);
         if (scan === malformedLength) throw malformed('its length has more than four bytes');
         const { head, start, end } = frame;
-        if (this.#conversation === null) this.#admit(readConnect(data, at, start, end, settings));
-        else if (!this.#conversation.take(head, data, start, end)) break;
+        if (this.#conversation === null) {
+          this.#spoken = versionOf(data, start, end);
+          this.#admit(readConnect(data, at, start, end, settings));
+        } else if (!this.#conversation.take(head, data, start, end)) break;
         at = end;
       }
     } catch (thrown) {
@@ -333,7 +337,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     const reason = this.wantsReasons ? fault.message : null;
     if (this.#greeted) {
       if (this.version === 5) this.write(disconnect5(bye, reason));
-    } else if (this.#connect) {
+    } else if (this.#connect || this.#spoken === 5) {
       this.write(this.version === 5 ? connack5Refusal(code5, reason) : connack4(code4, false));
     } else if (fault.kind === 'protocol-version') {
       this.write(connack4(code4, false)); // [MQTT-3.1.2-2]
