@@ -51,7 +51,12 @@ export function loadConfiguration<Settings>(
   }
   const report = (path: string, message: string) => problems.push({ place: placeOf(path, places), message });
   const settings = read(schema as unknown as Shape, raw, '', report) as Settings;
-  if (problems.length === 0) for (const { path, message } of relate(settings)) report(path, message);
+  try {
+    for (const { path, message } of relate(settings)) report(path, message);
+  } catch (thrown) {
+    // A value that it needs could not be read, and is among the problems.
+    if (problems.length === 0) throw thrown;
+  }
   if (problems.length > 0) throw new ConfigurationFault(problems);
   return settings;
 }

@@ -1,5 +1,4 @@
 /** What a CSR must be like: every refusal a named fault, then one function that reads as the policy. Pure. */
-import type { KeyObject } from 'node:crypto';
 import { Fault } from '#common/fault.ts';
 import type { DeviceId } from '#common/identity.ts';
 import type { Csr } from './csr.ts';
@@ -36,7 +35,7 @@ const refusals = {
 
 /** Faults `csr-…` with the first rule that the CSR breaks. `uri` is the SPIFFE ID that the certificate will carry. */
 export function judgeCsr(csr: Csr, device: DeviceId, uri: string): void {
-  judgeKey(csr.publicKey);
+  judgeKey(csr);
   if (!csr.possessed) throw refusals.signature();
   if (csr.commonNames.length > 1 || csr.commonNames.some((name) => name !== device))
     throw refusals.subject(device);
@@ -45,11 +44,13 @@ export function judgeCsr(csr: Csr, device: DeviceId, uri: string): void {
   if (csr.purposes.some((purpose) => purpose !== clientAuth)) throw refusals.usage();
 }
 
-function judgeKey({ asymmetricKeyType, asymmetricKeyDetails = {} }: KeyObject): void {
+function judgeKey({ publicKey, publicKeyDer }: Csr): void {
+  const { asymmetricKeyType, asymmetricKeyDetails = {} } = publicKey;
   if (asymmetricKeyType === 'ed25519') return;
   if (asymmetricKeyType === 'ec') {
-    // Explicit curve parameters have no name, and are refused with the odd curves.
-    const { namedCurve = 'a curve with explicit parameters' } = asymmetricKeyDetails;
+    // OpenSSL recognises a known curve behind explicit parameters; RFC 5480, section 2.1.1 allows named ones only.
+    if (!isNamedCurve(publicKeyDer)) throw refusals.keyType('on a curve with explicit parameters');
+    const { namedCurve = 'on a curve without a name' } = asymmetricKeyDetails;
     if (!curves.includes(namedCurve)) throw refusals.keyType(namedCurve);
     return;
   }
@@ -58,3 +59,10 @@ function judgeKey({ asymmetricKeyType, asymmetricKeyDetails = {} }: KeyObject): 
   if (modulusLength < rsaBits.least || modulusLength > rsaBits.most) throw refusals.rsaSize(modulusLength);
   if (publicExponent < 3n || publicExponent % 2n === 0n) throw refusals.rsaExponent();
 }
+
+/** id-ecPublicKey with its tag and length; what follows it in a SubjectPublicKeyInfo are the parameters. */
+const ecPublicKey = Buffer.from('06072a8648ce3d0201', 'hex');
+const objectIdentifierTag = 0x06;
+
+const isNamedCurve = (publicKeyDer: Buffer): boolean =>
+  publicKeyDer[publicKeyDer.indexOf(ecPublicKey) + ecPublicKey.length] === objectIdentifierTag;

@@ -1,0 +1,66 @@
+/**
+ * Attack 30: an enrollment that is killed before any of its steps. No certificate is ever out that is not recorded, no
+ * serial number used twice, and the token is neither lost nor good for more than it was.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import Database from 'better-sqlite3';
+import { afterAll, expect, test } from 'vitest';
+import { makeCsr } from '#common/x509/csr.ts';
+import { enrollmentSteps } from '../../registry/authority/enroll.ts';
+import { type ApiClient, apiClient } from '../harness/api-client.ts';
+import { end } from '../harness/house.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'crash-'));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+async function start(deadly?: string): Promise<{ child: ChildProcess; api: ApiClient }> {
+  const args = ['test/harness/registry-child.ts', dir, ...(deadly ? [deadly] : [])];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  for await (const line of createInterface({ input: child.stdout! })) {
+    if (!line.startsWith('ready ')) continue;
+    const { registry, ca, adminTokenFile } = JSON.parse(line.slice(6)) as Record<string, string>;
+    const token = readFileSync(adminTokenFile!, 'utf8').trim();
+    return { child, api: apiClient(registry!, readFileSync(ca!, 'utf8'), token) };
+  }
+  throw new Error('the registry ended before it was ready');
+}
+
+test.each(enrollmentSteps)('killed before %s', async (step) => {
+  const deviceId = `crash-${step}`;
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const csr = await makeCsr(privateKey, deviceId);
+
+  const first = await start(step);
+  await first.api.call('POST', '/v1/fleets', { id: 'plant' });
+  const { body: token } = await first.api.call('POST', '/v1/fleets/plant/tokens', { deviceId });
+  const authorization = { authorization: `Bearer ${token.token}` };
+  await expect(first.api.call('POST', '/v1/enroll', { deviceId, csr }, authorization)).rejects.toThrow();
+  await first.api.close();
+
+  const second = await start();
+  const enroll = () => second.api.call('POST', '/v1/enroll', { deviceId, csr }, authorization);
+  const again = await enroll();
+  expect(again.status).toBe(201);
+  expect((await enroll()).body.code).toBe('token-spent');
+  expect((await second.api.call('GET', '/v1/audit/verdict')).body.intact).toBe(true);
+  await second.api.close();
+  await end(second.child, 'SIGTERM');
+
+  const db = new Database(join(dir, 'registry.db'), { readonly: true });
+  const rows = db
+    .prepare('SELECT state, reason, fingerprint FROM certificates WHERE device = ? ORDER BY reserved_ms')
+    .all(deviceId) as { state: string; reason: string | null; fingerprint: string | null }[];
+  db.close();
+  expect(rows.filter(({ state }) => state === 'issued')).toEqual([
+    expect.objectContaining({ fingerprint: again.body.fingerprint }),
+  ]);
+  // What the crash left is named, and can never be connected with.
+  for (const row of rows.filter(({ state }) => state !== 'issued'))
+    expect(row).toMatchObject({ state: 'revoked', reason: 'abandoned', fingerprint: null });
+  expect(rows.length).toBe(['sign', 'compare', 'record'].includes(step) ? 2 : 1);
+});
