@@ -46,6 +46,8 @@ export class LaneIntake implements Intake {
   #flushedAtMs = Number.NEGATIVE_INFINITY;
   #nextBatch = 1;
   readonly #underWay = new Map<number, Batch>();
+  /** Of batches that are not on disk yet. */
+  #underWayBytes = 0;
   #lastLength = 0;
   #spoolBytes = 0;
   #waiting: (() => void)[] = [];
@@ -65,7 +67,8 @@ export class LaneIntake implements Intake {
 
   get full(): boolean {
     const { maxPendingBatches, maxSize } = this.#options.settings;
-    return this.#underWay.size >= maxPendingBatches || this.#spoolBytes >= maxSize;
+    const bytes = this.#spoolBytes + this.#underWayBytes + (this.#open?.length ?? 0);
+    return this.#underWay.size >= maxPendingBatches || bytes >= maxSize;
   }
 
   accept(
@@ -117,6 +120,7 @@ export class LaneIntake implements Intake {
     this.#lastLength = batch.length;
     const id = this.#nextBatch++;
     this.#underWay.set(id, batch);
+    this.#underWayBytes += batch.length;
     const buffer = batch.buffer.buffer as ArrayBuffer;
     this.#options.send(
       { batch: id, buffer, length: batch.length, count: batch.count, timeMs: batch.timeMs },
@@ -182,7 +186,7 @@ export class LaneIntake implements Intake {
 
   #take(id: number): Batch | undefined {
     const batch = this.#underWay.get(id);
-    this.#underWay.delete(id);
+    if (batch && this.#underWay.delete(id)) this.#underWayBytes -= batch.length;
     return batch;
   }
 
