@@ -1,0 +1,78 @@
+/** Admission: the first check that fails decides, and what is not known is not let in. */
+import { expect, test } from 'vitest';
+import type { DirectoryEntry } from '#common/contract/directory.ts';
+import { type Arrival, admit, refusalOf } from '../../../../gateway/admission/admit.ts';
+
+const nowMs = 1_800_000_000_000;
+const entry = {
+  fingerprint: 'f',
+  device: 'pump-1',
+  fleet: 'plant',
+  certificateState: 'issued',
+  deviceState: 'active',
+  notBeforeMs: nowMs - 1000,
+  notAfterMs: nowMs + 1000,
+} as unknown as DirectoryEntry;
+const peer = {
+  address: '192.0.2.1:5',
+  fingerprint: 'f',
+  chainError: null,
+  leafError: null,
+  resumed: false,
+  tlsVersion: 'TLSv1.3',
+} as unknown as Arrival['peer'];
+const arrival: Arrival = {
+  peer,
+  entry,
+  clientId: 'pump-1',
+  severalSessions: false,
+  lagMs: 0,
+  maxLagMs: 1000,
+  nowMs,
+};
+
+test('a device whose every check passes is admitted, and each check is told', () => {
+  const { fault, checks } = admit(arrival);
+  expect(fault).toBeNull();
+  expect(checks.length).toBeGreaterThanOrEqual(9);
+  expect(checks.every(({ passed }) => passed)).toBe(true);
+});
+
+const with_ = (change: Partial<Arrival>) => ({ ...arrival, ...change });
+const withPeer = (change: object) => with_({ peer: { ...peer, ...change } });
+const withEntry = (change: object) => with_({ entry: { ...entry, ...change } as DirectoryEntry });
+
+test.each([
+  ['no-certificate', withPeer({ fingerprint: null })],
+  ['untrusted-certificate', withPeer({ chainError: 'SELF_SIGNED_CERT_IN_CHAIN' })],
+  ['certificate-expired', withPeer({ chainError: 'CERT_HAS_EXPIRED' })],
+  ['certificate-not-yet-valid', withPeer({ chainError: 'CERT_NOT_YET_VALID' })],
+  ['leaf-profile', withPeer({ leafError: 'the certificate is that of a CA' })],
+  ['directory-stale', with_({ lagMs: 1001 })],
+  ['directory-stale', with_({ lagMs: Number.POSITIVE_INFINITY })],
+  ['unknown-certificate', with_({ entry: undefined })],
+  ['certificate-revoked', withEntry({ certificateState: 'revoked' })],
+  ['certificate-revoked', withEntry({ certificateState: 'reserved' })],
+  ['certificate-expired', withEntry({ notAfterMs: nowMs - 1 })],
+  ['certificate-not-yet-valid', withEntry({ notBeforeMs: nowMs + 1 })],
+  ['device-disabled', withEntry({ deviceState: 'disabled' })],
+  ['device-revoked', withEntry({ deviceState: 'revoked' })],
+  ['device-revoked', withEntry({ deviceState: 'deleted' })],
+  ['client-id-mismatch', with_({ clientId: '' })],
+  ['client-id-mismatch', with_({ clientId: 'pump-2' })],
+  ['client-id-mismatch', with_({ clientId: 'pump-1/a' })],
+  ['client-id-mismatch', with_({ clientId: 'pump-1/', severalSessions: true })],
+  ['client-id-mismatch', with_({ clientId: 'pump-10', severalSessions: true })],
+])('%s', (kind, refused) => {
+  expect(refusalOf(refused)?.kind).toBe(kind);
+  const { fault, checks } = admit(refused);
+  expect(fault?.kind).toBe(kind);
+  expect(checks.filter(({ passed }) => !passed)).toHaveLength(1);
+  expect(checks.at(-1)!.passed).toBe(false);
+});
+
+test('several sessions have the device id and a suffix', () => {
+  for (const clientId of ['pump-1', 'pump-1/a', 'pump-1:a'])
+    expect(refusalOf(with_({ clientId, severalSessions: true }))).toBeNull();
+  expect(refusalOf(with_({ clientId: null }))).toBeNull();
+});
