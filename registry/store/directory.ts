@@ -45,16 +45,35 @@ export function entryOf(row: EntryRow): DirectoryEntry {
   };
 }
 
+/** The values of `entrySelect` by their names. */
+function rowOf(values: unknown[]): EntryRow {
+  const [fingerprint, serial, device, fleet, certificate_state, device_state, role, attributes, from, until] =
+    values;
+  return {
+    fingerprint,
+    serial,
+    device,
+    fleet,
+    certificate_state,
+    device_state,
+    role,
+    attributes,
+    not_before_ms: from,
+    not_after_ms: until,
+  } as EntryRow;
+}
+
 /** Entries kept in memory, about 0.5 kB each. */
 const rememberedEntries = 65_536;
 
 export class FileDirectory implements Directory, Disposable {
   readonly #db: Database.Database;
   readonly #commits: () => number;
-  /** As of commit number `#asOf`. */
-  readonly #remembered = new LRUCache<Fingerprint, DirectoryEntry>({ max: rememberedEntries });
-  #asOf = -1;
-  readonly #find: Statement<[string], EntryRow>;
+  /** Each is good as of a number of commits, and of no other. */
+  readonly #remembered = new LRUCache<Fingerprint, { entry: DirectoryEntry; asOf: number }>({
+    max: rememberedEntries,
+  });
+  readonly #find: Statement<[string]>;
   readonly #ofDevice: Statement<[string], EntryRow>;
   readonly #role: Statement<[string], { document: string }>;
   /** Documents by name with the text they were parsed from, so that an unchanged role is the same object. */
@@ -63,7 +82,8 @@ export class FileDirectory implements Directory, Disposable {
   private constructor(db: Database.Database, commits: () => number) {
     this.#db = db;
     this.#commits = commits;
-    this.#find = db.prepare(`${entrySelect} WHERE c.fingerprint = ?`);
+    // Bare values: an object with names for them costs a fifth of the look-up.
+    this.#find = db.prepare<[string]>(`${entrySelect} WHERE c.fingerprint = ?`).raw();
     this.#ofDevice = db.prepare(`${entrySelect} WHERE c.device = ? AND c.fingerprint IS NOT NULL`);
     this.#role = db.prepare('SELECT document FROM roles WHERE name = ?');
   }
@@ -77,13 +97,13 @@ export class FileDirectory implements Directory, Disposable {
   }
 
   find(fingerprint: Fingerprint): DirectoryEntry | undefined {
-    this.#forgetAfterCommit();
+    const asOf = this.#commits();
     const known = this.#remembered.get(fingerprint);
-    if (known) return known;
-    const row = this.#find.get(fingerprint);
-    if (!row) return undefined;
-    const entry = entryOf(row);
-    this.#remembered.set(fingerprint, entry);
+    if (known?.asOf === asOf) return known.entry;
+    const values = this.#find.get(fingerprint) as unknown[] | undefined;
+    if (!values) return undefined;
+    const entry = entryOf(rowOf(values));
+    this.#remembered.set(fingerprint, { entry, asOf });
     return entry;
   }
 
@@ -92,21 +112,14 @@ export class FileDirectory implements Directory, Disposable {
   }
 
   role(name: string): RoleDocument | undefined {
-    this.#forgetAfterCommit();
+    const asOf = this.#commits();
     const known = this.#roles.get(name);
-    if (known?.asOf === this.#asOf) return known.role;
+    if (known?.asOf === asOf) return known.role;
     const text = this.#role.get(name)?.document;
     if (text === undefined) return undefined;
     const role = known?.text === text ? known.role : (JSON.parse(text) as RoleDocument);
-    this.#roles.set(name, { text, role, asOf: this.#asOf });
+    this.#roles.set(name, { text, role, asOf });
     return role;
-  }
-
-  #forgetAfterCommit(): void {
-    const commits = this.#commits();
-    if (commits === this.#asOf) return;
-    this.#asOf = commits;
-    this.#remembered.clear();
   }
 
   lagMs(): number {
