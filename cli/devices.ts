@@ -48,6 +48,7 @@ export function receiptLines(what: string, { certificates, sessions, complete }:
 export function deviceCommands(program: Command): void {
   const devices = program.command('devices').description('devices of all fleets');
   verb(devices.command('list'), 'devices list --fleet plant --state active')
+    .description('devices, by fleet, state or a part of their id')
     .option('--fleet <fleet>')
     .option('--state <state>')
     .option('--q <prefix>', 'beginning of the id')
@@ -64,38 +65,44 @@ export function deviceCommands(program: Command): void {
         );
       }),
     );
-  verb(devices.command('show <device>'), 'devices show pump-1').action((id: string, flags: NounFlags) =>
-    withRegistry(flags, async (api, output) => {
-      const device = await api.call<DeviceDetails>('GET', `/v1/devices/${encodeURIComponent(id)}`);
-      output.answer(device, () => [
-        ...facts([
-          ['device', device.id],
-          ['fleet', device.fleet],
-          ['state', device.state],
-          ['role', device.role ?? 'of its fleet'],
-          [
-            'attributes',
-            Object.entries(device.attributes)
-              .map(([name, value]) => `${name}=${value}`)
-              .join(' ') || 'none',
-          ],
-        ]),
-        '',
-        ...table(
-          ['CERTIFICATE', 'STATE', 'UNTIL', 'REASON'],
-          device.certificates.map((each) => [each.fingerprint, each.state, each.notAfter, each.reason]),
-        ),
-        '',
-        ...table(
-          ['SESSION', 'FROM', 'GATEWAY', 'SINCE'],
-          device.sessions.map((each) => [each.protocol, each.address, each.gateway, each.connectedAt]),
-        ),
-      ]);
-    }),
-  );
-  const acts = { disable: 'disabled', enable: 'enabled', revoke: 'revoked' } as const;
-  for (const [act, done] of Object.entries(acts)) {
-    const command = verb(devices.command(`${act} <device>`), `devices ${act} pump-1`);
+  verb(devices.command('show <device>'), 'devices show pump-1')
+    .description('one device, its certificates and its sessions')
+    .action((id: string, flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const device = await api.call<DeviceDetails>('GET', `/v1/devices/${encodeURIComponent(id)}`);
+        output.answer(device, () => [
+          ...facts([
+            ['device', device.id],
+            ['fleet', device.fleet],
+            ['state', device.state],
+            ['role', device.role ?? 'of its fleet'],
+            [
+              'attributes',
+              Object.entries(device.attributes)
+                .map(([name, value]) => `${name}=${value}`)
+                .join(' ') || 'none',
+            ],
+          ]),
+          '',
+          ...table(
+            ['CERTIFICATE', 'STATE', 'UNTIL', 'REASON'],
+            device.certificates.map((each) => [each.fingerprint, each.state, each.notAfter, each.reason]),
+          ),
+          '',
+          ...table(
+            ['SESSION', 'FROM', 'GATEWAY', 'SINCE'],
+            device.sessions.map((each) => [each.protocol, each.address, each.gateway, each.connectedAt]),
+          ),
+        ]);
+      }),
+    );
+  const acts = [
+    ['disable', 'disabled', 'keep a device out until it is enabled again, and end its connections'],
+    ['enable', 'enabled', 'let a disabled device in again'],
+    ['revoke', 'revoked', 'revoke every certificate of a device for good, and end its connections'],
+  ] as const;
+  for (const [act, done, meaning] of acts) {
+    const command = verb(devices.command(`${act} <device>`), `devices ${act} pump-1`).description(meaning);
     if (act === 'revoke') command.option('--reason <reason>', 'word of RFC 5280, such as keyCompromise');
     command.action((id: string, flags: NounFlags & { reason?: string }) =>
       withRegistry(flags, async (api, output) => {
@@ -105,17 +112,20 @@ export function deviceCommands(program: Command): void {
       }),
     );
   }
-  verb(devices.command('delete <device>'), 'devices delete pump-1').action((id: string, flags: NounFlags) =>
-    withRegistry(flags, async (api, output) => {
-      const receipt = await api.call<Receipt>('DELETE', `/v1/devices/${encodeURIComponent(id)}`);
-      output.answer(receipt, () => receiptLines(`The device ${id} is gone, and its id is free`, receipt));
-    }),
-  );
+  verb(devices.command('delete <device>'), 'devices delete pump-1')
+    .description('forget a device; its id may enroll anew')
+    .action((id: string, flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const receipt = await api.call<Receipt>('DELETE', `/v1/devices/${encodeURIComponent(id)}`);
+        output.answer(receipt, () => receiptLines(`The device ${id} is gone, and its id is free`, receipt));
+      }),
+    );
 }
 
 export function certificateCommands(program: Command): void {
   const certificates = program.command('certificates').description('device certificates');
   verb(certificates.command('list'), 'certificates list --device pump-1')
+    .description('certificates, by device, fleet or state')
     .option('--device <device>')
     .option('--fleet <fleet>')
     .option('--state <state>', 'reserved, issued or revoked')
@@ -137,8 +147,9 @@ export function certificateCommands(program: Command): void {
         );
       }),
     );
-  verb(certificates.command('show <fingerprint>'), 'certificates show 9f86d0…').action(
-    (fingerprint: string, flags: NounFlags) =>
+  verb(certificates.command('show <fingerprint>'), 'certificates show 9f86d0…')
+    .description('one certificate')
+    .action((fingerprint: string, flags: NounFlags) =>
       withRegistry(flags, async (api, output) => {
         const found = await api.call<Certificate>(
           'GET',
@@ -155,8 +166,9 @@ export function certificateCommands(program: Command): void {
           found.certificate ?? '',
         ]);
       }),
-  );
+    );
   verb(certificates.command('revoke <fingerprint>'), 'certificates revoke 9f86d0… --reason superseded')
+    .description('revoke one certificate and end its connections')
     .option('--reason <reason>', 'word of RFC 5280')
     .action((fingerprint: string, flags: NounFlags & { reason?: string }) =>
       withRegistry(flags, async (api, output) => {

@@ -26,6 +26,7 @@ interface Token {
 export function fleetCommands(program: Command): void {
   const fleets = program.command('fleets').description('fleets of devices');
   verb(fleets.command('create <fleet>'), 'fleets create plant')
+    .description('make a fleet')
     .option('--role <role>', 'role of its devices', 'device')
     .action((id: string, flags: NounFlags & { role: string }) =>
       withRegistry(flags, async (api, output) => {
@@ -35,36 +36,41 @@ export function fleetCommands(program: Command): void {
         ]);
       }),
     );
-  verb(fleets.command('list'), 'fleets list').action((flags: NounFlags) =>
-    withRegistry(flags, async (api, output) => {
-      const { items } = await api.call<{ items: Fleet[] }>('GET', '/v1/fleets');
-      output.answer(items, () =>
-        table(
-          ['FLEET', 'ROLE', 'CREATED'],
-          items.map(({ id, role, createdAt }) => [id, role, createdAt]),
-        ),
-      );
-    }),
-  );
-  verb(fleets.command('show <fleet>'), 'fleets show plant').action((id: string, flags: NounFlags) =>
-    withRegistry(flags, async (api, output) => {
-      const fleet = await api.call<Fleet>('GET', `/v1/fleets/${encodeURIComponent(id)}`);
-      const devices = Object.entries(fleet.devices ?? {}).map(([state, count]) => `${count} ${state}`);
-      output.answer(fleet, () =>
-        facts([
-          ['fleet', fleet.id],
-          ['role', fleet.role],
-          ['devices', devices.join(', ') || 'none'],
-          ['created', fleet.createdAt],
-        ]),
-      );
-    }),
-  );
+  verb(fleets.command('list'), 'fleets list')
+    .description('all fleets')
+    .action((flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const { items } = await api.call<{ items: Fleet[] }>('GET', '/v1/fleets');
+        output.answer(items, () =>
+          table(
+            ['FLEET', 'ROLE', 'CREATED'],
+            items.map(({ id, role, createdAt }) => [id, role, createdAt]),
+          ),
+        );
+      }),
+    );
+  verb(fleets.command('show <fleet>'), 'fleets show plant')
+    .description('one fleet')
+    .action((id: string, flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const fleet = await api.call<Fleet>('GET', `/v1/fleets/${encodeURIComponent(id)}`);
+        const devices = Object.entries(fleet.devices ?? {}).map(([state, count]) => `${count} ${state}`);
+        output.answer(fleet, () =>
+          facts([
+            ['fleet', fleet.id],
+            ['role', fleet.role],
+            ['devices', devices.join(', ') || 'none'],
+            ['created', fleet.createdAt],
+          ]),
+        );
+      }),
+    );
 }
 
 export function tokenCommands(program: Command): void {
   const tokens = program.command('tokens').description('enrollment tokens');
   verb(tokens.command('create <fleet>'), 'tokens create plant --device pump-1')
+    .description('make an enrollment token; it is shown this once')
     .option('--device <id>', 'for this device only')
     .option('--uses <n>', 'enrollments it is good for', '1')
     .option('--ttl <duration>', 'how long it is good', '1h')
@@ -76,57 +82,66 @@ export function tokenCommands(program: Command): void {
         output.answer(token, () => [token.token ?? '']);
       }),
     );
-  verb(tokens.command('list <fleet>'), 'tokens list plant').action((fleet: string, flags: NounFlags) =>
-    withRegistry(flags, async (api, output) => {
-      const { items } = await api.call<{ items: Token[] }>(
-        'GET',
-        `/v1/fleets/${encodeURIComponent(fleet)}/tokens`,
-      );
-      const rows = items.map((token) => [
-        token.id,
-        token.deviceId,
-        `${token.usesLeft}/${token.uses}`,
-        token.expiresAt,
-        token.revoked ? 'revoked' : '',
-      ]);
-      output.answer(items, () => table(['TOKEN', 'DEVICE', 'LEFT', 'EXPIRES', ''], rows));
-    }),
-  );
-  verb(tokens.command('revoke <token>'), 'tokens revoke 3kfa8Yb').action((id: string, flags: NounFlags) =>
-    withRegistry(flags, async (api, output) => {
-      await api.call('DELETE', `/v1/tokens/${encodeURIComponent(id)}`);
-      output.answer({ revoked: id }, () => [`The token ${id} enrolls nobody any more.`]);
-    }),
-  );
+  verb(tokens.command('list <fleet>'), 'tokens list plant')
+    .description('the tokens of a fleet, without their secrets')
+    .action((fleet: string, flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const { items } = await api.call<{ items: Token[] }>(
+          'GET',
+          `/v1/fleets/${encodeURIComponent(fleet)}/tokens`,
+        );
+        const rows = items.map((token) => [
+          token.id,
+          token.deviceId,
+          `${token.usesLeft}/${token.uses}`,
+          token.expiresAt,
+          token.revoked ? 'revoked' : '',
+        ]);
+        output.answer(items, () => table(['TOKEN', 'DEVICE', 'LEFT', 'EXPIRES', ''], rows));
+      }),
+    );
+  verb(tokens.command('revoke <token>'), 'tokens revoke 3kfa8Yb')
+    .description('end a token by its id')
+    .action((id: string, flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        await api.call('DELETE', `/v1/tokens/${encodeURIComponent(id)}`);
+        output.answer({ revoked: id }, () => [`The token ${id} enrolls nobody any more.`]);
+      }),
+    );
 }
 
 export function roleCommands(program: Command): void {
   const roles = program.command('roles').description('roles: what devices may do');
-  verb(roles.command('list'), 'roles list').action((flags: NounFlags) =>
-    withRegistry(flags, async (api, output) => {
-      const { items } = await api.call<{ items: RoleDocument[] }>('GET', '/v1/roles');
-      output.answer(items, () =>
-        table(
-          ['ROLE', 'RULES'],
-          items.map(({ name, rules }) => [name, rules.length]),
-        ),
-      );
-    }),
-  );
-  verb(roles.command('show <role>'), 'roles show device').action((name: string, flags: NounFlags) =>
-    withRegistry(flags, async (api, output) => {
-      const role = await api.call<RoleDocument>('GET', `/v1/roles/${encodeURIComponent(name)}`);
-      const rows = role.rules.map(({ allow, pattern, maxQos = 2, retain = false }) => [
-        allow,
-        pattern,
-        maxQos,
-        retain ? 'retain' : '',
-      ]);
-      output.answer(role, () => table(['MAY', 'PATTERN', 'QOS', ''], rows));
-    }),
-  );
-  verb(roles.command('set <role> <file>'), 'roles set gauge gauge-role.json').action(
-    (name: string, file: string, flags: NounFlags) =>
+  verb(roles.command('list'), 'roles list')
+    .description('all roles')
+    .action((flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const { items } = await api.call<{ items: RoleDocument[] }>('GET', '/v1/roles');
+        output.answer(items, () =>
+          table(
+            ['ROLE', 'RULES'],
+            items.map(({ name, rules }) => [name, rules.length]),
+          ),
+        );
+      }),
+    );
+  verb(roles.command('show <role>'), 'roles show device')
+    .description('one role with its rules')
+    .action((name: string, flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const role = await api.call<RoleDocument>('GET', `/v1/roles/${encodeURIComponent(name)}`);
+        const rows = role.rules.map(({ allow, pattern, maxQos = 2, retain = false }) => [
+          allow,
+          pattern,
+          maxQos,
+          retain ? 'retain' : '',
+        ]);
+        output.answer(role, () => table(['MAY', 'PATTERN', 'QOS', ''], rows));
+      }),
+    );
+  verb(roles.command('set <role> <file>'), 'roles set gauge gauge-role.json')
+    .description('write a role from a JSON file; sessions go on by the new rules at once')
+    .action((name: string, file: string, flags: NounFlags) =>
       withRegistry(flags, async (api, output) => {
         const { rules, severalSessions = false } = JSON.parse(readFileSync(file, 'utf8')) as RoleDocument;
         const role = await api.call<RoleDocument>('PUT', `/v1/roles/${encodeURIComponent(name)}`, {
@@ -137,5 +152,5 @@ export function roleCommands(program: Command): void {
           `The role ${role.name} has ${role.rules.length} rules; live sessions are judged by them now.`,
         ]);
       }),
-  );
+    );
 }

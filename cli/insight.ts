@@ -66,6 +66,7 @@ export function insightCommands(program: Command): void {
 
   const audit = program.command('audit').description('who did what');
   verb(audit.command('list'), 'audit list --since 100')
+    .description('who did what, oldest first')
     .option('--since <id>', 'after this entry', '0')
     .option('--limit <n>', 'at most so many', '100')
     .action((flags: NounFlags & { since: string; limit: string }) =>
@@ -82,18 +83,20 @@ export function insightCommands(program: Command): void {
         );
       }),
     );
-  verb(audit.command('verify'), 'audit verify').action((flags: NounFlags) =>
-    withRegistry(flags, async (api, output) => {
-      const verdict = await api.call<Verdict>('GET', '/v1/audit/verdict');
-      const broken = `The chain of the audit is broken at entry ${verdict.brokenAt}: it, or one before it, was changed afterwards.`;
-      output.answer(verdict, () => [
-        verdict.intact
-          ? `The audit is intact: ${verdict.entries} entries, each following from the one before.`
-          : paint('red', broken),
-      ]);
-      if (!verdict.intact) process.exitCode = 1;
-    }),
-  );
+  verb(audit.command('verify'), 'audit verify')
+    .description('check that no entry was changed')
+    .action((flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const verdict = await api.call<Verdict>('GET', '/v1/audit/verdict');
+        const broken = `The chain of the audit is broken at entry ${verdict.brokenAt}: it, or one before it, was changed afterwards.`;
+        output.answer(verdict, () => [
+          verdict.intact
+            ? `The audit is intact: ${verdict.entries} entries, each following from the one before.`
+            : paint('red', broken),
+        ]);
+        if (!verdict.intact) process.exitCode = 1;
+      }),
+    );
 
   verb(program.command('status'), 'status')
     .description('how things stand')
@@ -116,27 +119,31 @@ export function insightCommands(program: Command): void {
     );
 
   const ca = program.command('ca').description('the certificate authority');
-  verb(ca.command('show'), 'ca show').action((flags: NounFlags) => {
-    const certificates = caCertificates(flags);
-    const rows = certificates.map((each) => [
-      each.subject.replaceAll('\n', ', '),
-      each.validTo,
-      each.fingerprint256,
-    ]);
-    openOutput(flags.json === true).answer(
-      certificates.map(({ subject, validFrom, validTo, fingerprint256 }) => ({
-        subject,
-        validFrom,
-        validTo,
-        fingerprint256,
-      })),
-      () => table(['SUBJECT', 'UNTIL', 'FINGERPRINT'], rows),
-    );
-  });
-  verb(ca.command('export'), 'ca export > ca.crt').action((flags: NounFlags) => {
-    const bundle = readFileSync(caFile(flags), 'utf8');
-    openOutput(flags.json === true).answer({ ca: bundle }, () => [bundle.trimEnd()]);
-  });
+  verb(ca.command('show'), 'ca show')
+    .description('the certificates of the CA')
+    .action((flags: NounFlags) => {
+      const certificates = caCertificates(flags);
+      const rows = certificates.map((each) => [
+        each.subject.replaceAll('\n', ', '),
+        each.validTo,
+        each.fingerprint256,
+      ]);
+      openOutput(flags.json === true).answer(
+        certificates.map(({ subject, validFrom, validTo, fingerprint256 }) => ({
+          subject,
+          validFrom,
+          validTo,
+          fingerprint256,
+        })),
+        () => table(['SUBJECT', 'UNTIL', 'FINGERPRINT'], rows),
+      );
+    });
+  verb(ca.command('export'), 'ca export > ca.crt')
+    .description('the CA bundle as PEM')
+    .action((flags: NounFlags) => {
+      const bundle = readFileSync(caFile(flags), 'utf8');
+      openOutput(flags.json === true).answer({ ca: bundle }, () => [bundle.trimEnd()]);
+    });
 
   verb(program.command('doctor'), 'doctor')
     .description('look for what is wrong on this machine')

@@ -1,6 +1,7 @@
 /** The `fleetgate` command: nouns and verbs, exit codes, errors in a sentence. */
 import { Command, CommanderError } from 'commander';
 import { Fault } from '#common/fault.ts';
+import { usageCode } from './noun.ts';
 import { paint } from './output.ts';
 
 const program = new Command('fleetgate')
@@ -51,7 +52,11 @@ try {
 
 /** 0 done, 1 failed, 2 usage. */
 function exitCodeOf(thrown: unknown): number {
-  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
+  if (thrown instanceof CommanderError) {
+    // What commander finds it has told already; what a noun finds is told here.
+    if (thrown.code === usageCode) process.stderr.write(`${paint('red', 'error')} ${thrown.message}\n`);
+    return thrown.exitCode === 0 ? 0 : 2;
+  }
   const fault = Fault.of(thrown);
   const text =
     fault.kind === 'internal' ? String((fault.cause as Error)?.stack ?? fault.cause) : fault.message;

@@ -1,5 +1,6 @@
 /** What the verbs of the registry's nouns have in common: how they find the server, and how they answer. */
-import type { Command } from 'commander';
+import { type Command, CommanderError } from 'commander';
+import { Fault } from '#common/fault.ts';
 import { type Output, openOutput } from './output.ts';
 import { openRegistryApi, type RegistryApi } from './registry-api.ts';
 import { registryAccess, type WhereFlags } from './where.ts';
@@ -46,3 +47,16 @@ export async function allItems<Item>(
   } while (cursor !== null && items.length < most);
   return items;
 }
+
+/** What was asked for on the command line, read: a fault in it is one of usage, exit code 2. */
+export function asked<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (thrown) {
+    const fault = Fault.of(thrown);
+    if (fault.kind !== 'malformed') throw thrown;
+    throw new CommanderError(2, usageCode, fault.message);
+  }
+}
+
+export const usageCode = 'fleetgate.usage';

@@ -14,9 +14,9 @@ import { type Judgement, judge, type SimulationResult, simulate, thresholdNames 
 import type { Second } from '../simulator/measurements.ts';
 import { type SimulationPlan, simulatedProtocols } from '../simulator/plan.ts';
 import { htmlReport } from '../simulator/report.ts';
-import { parseThreshold } from '../simulator/threshold.ts';
+import { parseThreshold, type Threshold } from '../simulator/threshold.ts';
 import { type VerifyResult, verify } from '../simulator/verify.ts';
-import { type NounFlags, verb } from './noun.ts';
+import { asked, type NounFlags, verb } from './noun.ts';
 import { facts, openOutput, paint, table } from './output.ts';
 import { openProgress } from './progress.ts';
 import { openRegistryApi } from './registry-api.ts';
@@ -115,13 +115,18 @@ export function simulateCommand(program: Command): void {
     .option('--report <file>', 'write an HTML page with charts')
     .option('--out <dir>', 'write the figures by the second as NDJSON')
     .action(async (file: string | undefined, flags: SimulateFlags) => {
-      process.exitCode = await run(scenarioOf(file, flags), flags);
+      const scenario = asked(() => scenarioOf(file, flags));
+      const thresholds = asked(() => scenario.thresholds.map((text) => parseThreshold(text, thresholdNames)));
+      process.exitCode = await run(scenario, thresholds, flags);
     });
 }
 
-async function run(scenario: Scenario, flags: SimulateFlags): Promise<number> {
+async function run(
+  scenario: Scenario,
+  thresholds: readonly Threshold[],
+  flags: SimulateFlags,
+): Promise<number> {
   const output = openOutput(flags.json === true);
-  const thresholds = scenario.thresholds.map((text) => parseThreshold(text, thresholdNames));
   const { mqtts, https, events } = whereabouts(flags);
   const folder = typeof flags.verify === 'string' ? flags.verify : events;
   if (!mqtts || !https)
