@@ -9,6 +9,7 @@ import type { DeviceIdentity } from '../harness/api-client.ts';
 import { eventually } from '../harness/eventually.ts';
 import { House, readEvents } from '../harness/house.ts';
 import { connectDevice } from '../harness/mqtt-device.ts';
+import { withPrograms } from '../harness/peer-program.ts';
 import { connectBytes, packet, RawMqtt } from '../harness/raw-mqtt.ts';
 
 let house: House;
@@ -92,7 +93,7 @@ test('a revoked device gets no last word: neither its Will nor what was queued l
   expect(words).not.toContain('last word');
 });
 
-describe('certificates that Node would accept', () => {
+withPrograms(['openssl'], 'certificates that Node would accept', () => {
   const dir = mkdtempSync(join(tmpdir(), 'leaf-'));
   afterAll(() => rmSync(dir, { recursive: true }));
 

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeCsr } from '#common/x509/csr.ts';
 import { eventually } from '../harness/eventually.ts';
 import { command, House, startCommand } from '../harness/house.ts';
+import { withPrograms } from '../harness/peer-program.ts';
 
 let house: House;
 const call: House['api']['call'] = (...args) => house.api.call(...args);
@@ -73,7 +74,7 @@ describe('enrollment tokens', () => {
   });
 });
 
-describe('CSRs that break a rule, each by its name', () => {
+withPrograms(['openssl'], 'CSRs that break a rule, each by its name', () => {
   const dir = mkdtempSync(join(tmpdir(), 'csr-'));
   afterAll(() => rmSync(dir, { recursive: true }));
   const openssl = (script: string) => {
