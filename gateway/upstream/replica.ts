@@ -6,6 +6,7 @@ import Database, { type Statement } from 'better-sqlite3';
 import type { Clock } from '#common/clock.ts';
 import type { Change } from '#common/contract/change.ts';
 import type { Directory, DirectoryEntry, RoleDocument } from '#common/contract/directory.ts';
+import { type EntryRow, entryOf } from '#common/contract/directory-row.ts';
 import { Fault } from '#common/fault.ts';
 import type { DeviceId, Fingerprint } from '#common/identity.ts';
 
@@ -16,43 +17,13 @@ const schema = `
   CREATE TABLE IF NOT EXISTS entries (
     fingerprint TEXT PRIMARY KEY, serial TEXT NOT NULL, device TEXT NOT NULL, fleet TEXT NOT NULL,
     certificate_state TEXT NOT NULL, device_state TEXT NOT NULL, role TEXT NOT NULL, attributes TEXT NOT NULL,
-    not_before INTEGER NOT NULL, not_after INTEGER NOT NULL
+    not_before_ms INTEGER NOT NULL, not_after_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS entries_by_device ON entries (device);
   CREATE TABLE IF NOT EXISTS roles (name TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS progress (one INTEGER PRIMARY KEY CHECK (one = 1), head INTEGER, heard INTEGER) STRICT;
   INSERT OR IGNORE INTO progress VALUES (1, 0, 0);
 `;
-
-interface EntryRow {
-  fingerprint: Fingerprint;
-  serial: string;
-  device: DeviceId;
-  fleet: DirectoryEntry['fleet'];
-  certificate_state: DirectoryEntry['certificateState'];
-  device_state: DirectoryEntry['deviceState'];
-  role: string;
-  attributes: string;
-  not_before: number;
-  not_after: number;
-}
-
-const noAttributes: DirectoryEntry['attributes'] = Object.freeze({});
-
-function entryOf(row: EntryRow): DirectoryEntry {
-  return {
-    fingerprint: row.fingerprint,
-    serialNumber: row.serial,
-    device: row.device,
-    fleet: row.fleet,
-    certificateState: row.certificate_state,
-    deviceState: row.device_state,
-    role: row.role,
-    attributes: row.attributes === '{}' ? noAttributes : JSON.parse(row.attributes),
-    notBeforeMs: row.not_before,
-    notAfterMs: row.not_after,
-  };
-}
 
 export class Replica implements Directory, Disposable {
   readonly #db: Database.Database;

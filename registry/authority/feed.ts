@@ -3,8 +3,9 @@ import { type Kysely, sql } from 'kysely';
 import { type Clock, timestamp } from '#common/clock.ts';
 import type { Change, ChangeKind } from '#common/contract/change.ts';
 import type { DirectoryEntry, RoleDocument } from '#common/contract/directory.ts';
+import { type EntryRow, entryOf } from '#common/contract/directory-row.ts';
 import type { DeviceId, FleetId } from '#common/identity.ts';
-import { type EntryRow, entryOf, entrySelect } from '../store/directory.ts';
+import { entrySelect } from '../store/directory.ts';
 import type { Tables } from '../store/tables.ts';
 import type { Write } from '../store/writer.ts';
 

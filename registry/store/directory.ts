@@ -6,44 +6,14 @@
 import Database, { type Statement } from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
 import type { Directory, DirectoryEntry, RoleDocument } from '#common/contract/directory.ts';
+import { type EntryRow, entryOf } from '#common/contract/directory-row.ts';
 import type { DeviceId, Fingerprint } from '#common/identity.ts';
-
-/** One row of the join that makes a directory entry. */
-export interface EntryRow {
-  fingerprint: Fingerprint;
-  serial: string;
-  device: DeviceId;
-  fleet: DirectoryEntry['fleet'];
-  certificate_state: DirectoryEntry['certificateState'];
-  device_state: DirectoryEntry['deviceState'];
-  role: string;
-  attributes: string;
-  not_before_ms: number;
-  not_after_ms: number;
-}
 
 /** A reserved certificate has no fingerprint: nobody can find it. A deleted device leaves its row, in that state. */
 export const entrySelect = `
   SELECT c.fingerprint, c.serial, c.device, c.fleet, c.state AS certificate_state, d.state AS device_state,
          coalesce(d.role, f.role) AS role, d.attributes, c.not_before_ms, c.not_after_ms
   FROM certificates c JOIN devices d ON d.id = c.device JOIN fleets f ON f.id = d.fleet`;
-
-const noAttributes: DirectoryEntry['attributes'] = Object.freeze({});
-
-export function entryOf(row: EntryRow): DirectoryEntry {
-  return {
-    fingerprint: row.fingerprint,
-    serialNumber: row.serial,
-    device: row.device,
-    fleet: row.fleet,
-    certificateState: row.certificate_state,
-    deviceState: row.device_state,
-    role: row.role,
-    attributes: row.attributes === '{}' ? noAttributes : JSON.parse(row.attributes),
-    notBeforeMs: row.not_before_ms,
-    notAfterMs: row.not_after_ms,
-  };
-}
 
 /** The values of `entrySelect` by their names. */
 function rowOf(values: unknown[]): EntryRow {

@@ -1,15 +1,18 @@
 /** What happens to acknowledged events when backends are slow, refuse, come back, or the spool is full. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { DeviceIdentity } from '../harness/api-client.ts';
 import { eventually } from '../harness/eventually.ts';
 import { House } from '../harness/house.ts';
 import { connectDevice, onAcknowledged } from '../harness/mqtt-device.ts';
+import { sh, withPrograms } from '../harness/peer-program.ts';
 import { packet, RawMqtt } from '../harness/raw-mqtt.ts';
 
 interface Taken {
@@ -97,6 +100,47 @@ test('http: CloudEvents in batches, by the token in a file, in order', async () 
   await eventually(async () =>
     expect(await ledger(house)).toMatchObject({ accepted: 7, delivered: 7, pending: 0, dead: 0 }),
   );
+});
+
+withPrograms(['openssl'], 'http over mutual TLS', () => {
+  test('shows its certificate to the backend, and checks whose it talks to', async () => {
+    sh(
+      `make() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -keyout $1.key -out $1.crt -subj /CN=$1 -addext subjectAltName=IP:127.0.0.1 2>/dev/null; }
+       make backend; make gateway; make stranger`,
+      dir,
+    );
+    const at = (name: string) => join(dir, name);
+    const peers: string[] = [];
+    const secure = createSecureServer(
+      {
+        key: readFileSync(at('backend.key')),
+        cert: readFileSync(at('backend.crt')),
+        ca: readFileSync(at('gateway.crt')),
+        requestCert: true,
+      },
+      (request, response) => {
+        peers.push((request.socket as TLSSocket).getPeerX509Certificate()?.subject ?? 'nobody');
+        request.resume().on('end', () => response.end());
+      },
+    );
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+    const backend = (ca: string) =>
+      `{ type: http, url: "https://127.0.0.1:${(secure.address() as AddressInfo).port}/", caFile: "${at(ca)}", certFile: "${at('gateway.crt')}", keyFile: "${at('gateway.key')}", retryFirst: 20ms }`;
+    try {
+      const wary = await start(backend('stranger.crt'));
+      await say(wary, await wary.api.enroll('plant', 'd'), 1);
+      await eventually(async () => expect(await ledger(wary)).toMatchObject({ pending: 1, up: 0 }));
+      expect(peers).toEqual([]);
+      await wary.api.close();
+      await wary.kill('SIGTERM');
+      await using house = await start(backend('backend.crt'));
+      await eventually(() => expect(peers).toEqual(['CN=gateway']));
+      await eventually(async () => expect(await ledger(house)).toMatchObject({ pending: 0, up: 1 }));
+    } finally {
+      secure.closeAllConnections();
+      secure.close();
+    }
+  });
 });
 
 test('http: a backend that is down loses nothing; ids are the same when it comes back, after a restart too', async () => {
