@@ -10,6 +10,7 @@ import { expect, test } from 'vitest';
 import { eventually } from '../harness/eventually.ts';
 import { command, House } from '../harness/house.ts';
 import { connectDevice } from '../harness/mqtt-device.ts';
+import { withPrograms } from '../harness/peer-program.ts';
 
 const run = promisify(execFile);
 
@@ -48,24 +49,28 @@ test('SIGTERM with 1,000 connected clients ends within seconds, exit code 0, and
   expect(new Set(await Promise.all(closed))).toEqual(new Set([0x8b]));
 });
 
-test('with no descriptors left it refuses newcomers, keeps who is in, and recovers', async () => {
-  await using house = await House.start();
-  const device = await house.api.enroll('plant', 'inside');
-  const { client } = await connectDevice(device, house.port('mqtts'));
-  await run('prlimit', ['--pid', String(house.child.pid), '--nofile=100:4096']);
-  const crowd = Array.from({ length: 200 }, () => {
-    const socket = tls.connect({ host: '127.0.0.1', port: house.port('mqtts'), rejectUnauthorized: false });
-    socket.on('error', () => {});
-    return socket;
+withPrograms(['prlimit'], 'out of descriptors', () => {
+  test('with no descriptors left it refuses newcomers, keeps who is in, and recovers', async () => {
+    await using house = await House.start();
+    const device = await house.api.enroll('plant', 'inside');
+    const { client } = await connectDevice(device, house.port('mqtts'));
+    await run('prlimit', ['--pid', String(house.child.pid), '--nofile=100:4096']);
+    const crowd = Array.from({ length: 200 }, () => {
+      const socket = tls.connect({ host: '127.0.0.1', port: house.port('mqtts'), rejectUnauthorized: false });
+      socket.on('error', () => {});
+      return socket;
+    });
+    await eventually(async () =>
+      expect(crowd.filter((socket) => socket.connecting).length).toBeLessThan(200),
+    );
+    await client.publishAsync('devices/inside/telemetry', '"still here"', { qos: 1 });
+    for (const socket of crowd) socket.destroy();
+    await run('prlimit', ['--pid', String(house.child.pid), '--nofile=4096:4096']);
+    const late = await house.api.enroll('plant', 'late');
+    const { client: second } = await eventually(() => connectDevice(late, house.port('mqtts')));
+    await second.endAsync();
+    await client.endAsync();
   });
-  await eventually(async () => expect(crowd.filter((socket) => socket.connecting).length).toBeLessThan(200));
-  await client.publishAsync('devices/inside/telemetry', '"still here"', { qos: 1 });
-  for (const socket of crowd) socket.destroy();
-  await run('prlimit', ['--pid', String(house.child.pid), '--nofile=4096:4096']);
-  const late = await house.api.enroll('plant', 'late');
-  const { client: second } = await eventually(() => connectDevice(late, house.port('mqtts')));
-  await second.endAsync();
-  await client.endAsync();
 });
 
 test("operators' and probes' paths do not exist on the device doors", async () => {
