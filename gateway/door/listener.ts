@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
-import type { Clock } from '#common/clock.ts';
+import type { Cancel, Clock } from '#common/clock.ts';
 import type { DoorCertificateSource } from '#common/contract/line.ts';
 import type { FaultKind } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
@@ -37,7 +37,14 @@ const backlog = 4096;
 
 /** What is known of a raw socket when it is accepted, found again by the TLS socket that wraps it. */
 const arrival = Symbol('arrival');
-type Accepted = Socket & { [arrival]?: { readonly atMs: number; readonly address: string } };
+type Accepted = Socket & { [arrival]?: Arrival };
+
+interface Arrival {
+  readonly atMs: number;
+  readonly address: string;
+  /** Ends the wait for the handshake. */
+  readonly shaken: Cancel;
+}
 
 export class Listener implements AsyncDisposable {
   readonly port: number;
@@ -60,7 +67,8 @@ export class Listener implements AsyncDisposable {
     secure.on('secureConnection', (socket) => {
       // From here on whoever holds the socket owns its errors; this keeps a reset in between from ending the process.
       socket.on('error', ignore);
-      const { atMs, address } = arrivalOf(socket);
+      const { atMs, address, shaken } = arrivalOf(socket);
+      shaken();
       const peer = readPeer(socket, address);
       const resumed = peer.resumed ? 'yes' : 'no';
       metrics.tlsHandshakesTotal.inc({ version: peer.tlsVersion, resumed, result: 'done' });
@@ -80,8 +88,12 @@ export class Listener implements AsyncDisposable {
         options.onRefused(refusal);
         return;
       }
-      socket[arrival] = { atMs: clock.elapsed(), address: addressOf(socket) };
-      socket.once('close', () => limits.leave(address));
+      const shaken = clock.after(options.handshakeTimeoutMs, () => socket.destroy());
+      socket[arrival] = { atMs: clock.elapsed(), address: addressOf(socket), shaken };
+      socket.once('close', () => {
+        shaken();
+        limits.leave(address);
+      });
       secure.emit('connection', socket);
     });
     server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
@@ -110,10 +122,11 @@ const ignore = () => {};
 
 const arrivalOf = (socket: TLSSocket) => (socket as unknown as { _parent: Accepted })._parent[arrival]!;
 
-const tlsOptions = ({ tls: settings, handshakeTimeoutMs, alpn }: ListenerOptions) => ({
+const tlsOptions = ({ tls: settings, alpn }: ListenerOptions) => ({
   requestCert: true,
   rejectUnauthorized: false,
-  handshakeTimeout: handshakeTimeoutMs,
+  // Ours (above): Node's would leave a timer on the socket that every later read and write has to look at.
+  handshakeTimeout: -1,
   sessionTimeout: Math.round(settings.ticketLifetime / 1000),
   ...(alpn && { ALPNProtocols: [...alpn] }),
 });
