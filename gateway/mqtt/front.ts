@@ -12,6 +12,7 @@ import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import type { Peer } from '../door/peer.ts';
+import { readInPlace } from '../door/read-in-place.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -79,7 +80,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     this.#acceptedAtMs = acceptedAtMs;
     this.#lastSeenMs = parts.clock.elapsed();
     parts.deadlines.add(this);
-    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    readInPlace(socket, (chunk) => this.#read(chunk));
     socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#close());
   }
@@ -174,7 +175,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
       void this.end(fault, { silence: false });
       return;
     }
-    if (at < data.length && !this.#ended) this.#rest = data.subarray(at);
+    // A copy: the socket's bytes are good until we return.
+    if (at < data.length && !this.#ended) this.#rest = Buffer.from(data.subarray(at));
   }
 
   /** A CONNECT's way in, step by step; any may refuse by a Fault. */
