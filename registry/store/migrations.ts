@@ -10,10 +10,13 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX devices_by_fleet ON devices (fleet, id);
   CREATE TABLE certificates (
-    serial TEXT PRIMARY KEY, fingerprint TEXT UNIQUE, device TEXT NOT NULL, fleet TEXT NOT NULL, state TEXT NOT NULL,
+    serial TEXT PRIMARY KEY, fingerprint TEXT, device TEXT NOT NULL, fleet TEXT NOT NULL, state TEXT NOT NULL,
     key_hash TEXT NOT NULL, plan TEXT NOT NULL, der BLOB, token TEXT, not_before_ms INTEGER NOT NULL,
     not_after_ms INTEGER NOT NULL, reserved_ms INTEGER NOT NULL, revoked_ms INTEGER, reason TEXT
   ) STRICT;
+  -- All that a look-up at the door needs of a certificate, so that its row, with the DER, is not touched.
+  CREATE INDEX certificates_at_the_door
+    ON certificates (fingerprint, serial, device, fleet, state, not_before_ms, not_after_ms);
   CREATE INDEX certificates_by_device ON certificates (device);
   CREATE INDEX certificates_by_key ON certificates (key_hash);
   CREATE INDEX certificates_reserved ON certificates (state) WHERE state = 'reserved';
