@@ -4,7 +4,6 @@
  * nothing is ever stale.
  */
 import Database, { type Statement } from 'better-sqlite3';
-import { LRUCache } from 'lru-cache';
 import type { Directory, DirectoryEntry, RoleDocument } from '#common/contract/directory.ts';
 import { type EntryRow, entryOf } from '#common/contract/directory-row.ts';
 import type { DeviceId, Fingerprint } from '#common/identity.ts';
@@ -33,16 +32,20 @@ function rowOf(values: unknown[]): EntryRow {
   } as EntryRow;
 }
 
-/** Entries kept in memory, about 0.5 kB each. */
-const rememberedEntries = 65_536;
+/** Entries of a generation, about 0.5 kB each. */
+const generationSize = 32_768;
+
+interface Remembered {
+  readonly entry: DirectoryEntry;
+  readonly asOf: number;
+}
 
 export class FileDirectory implements Directory, Disposable {
   readonly #db: Database.Database;
   readonly #commits: () => number;
-  /** Each is good as of a number of commits, and of no other. */
-  readonly #remembered = new LRUCache<Fingerprint, { entry: DirectoryEntry; asOf: number }>({
-    max: rememberedEntries,
-  });
+  /** What was looked up, each good as of a number of commits and of no other: the newest, and those before them. */
+  #remembered = new Map<Fingerprint, Remembered>();
+  #earlier = new Map<Fingerprint, Remembered>();
   readonly #find: Statement<[string]>;
   readonly #ofDevice: Statement<[string], EntryRow>;
   readonly #role: Statement<[string], { document: string }>;
@@ -68,13 +71,22 @@ export class FileDirectory implements Directory, Disposable {
 
   find(fingerprint: Fingerprint): DirectoryEntry | undefined {
     const asOf = this.#commits();
-    const known = this.#remembered.get(fingerprint);
+    const known = this.#remembered.get(fingerprint) ?? this.#earlier.get(fingerprint);
     if (known?.asOf === asOf) return known.entry;
     const values = this.#find.get(fingerprint) as unknown[] | undefined;
     if (!values) return undefined;
     const entry = entryOf(rowOf(values));
-    this.#remembered.set(fingerprint, { entry, asOf });
+    this.#remember(fingerprint, { entry, asOf });
     return entry;
+  }
+
+  /** Two generations: dropping one costs nothing a look-up, as keeping an order would. */
+  #remember(fingerprint: Fingerprint, found: Remembered): void {
+    if (this.#remembered.size >= generationSize) {
+      this.#earlier = this.#remembered;
+      this.#remembered = new Map();
+    }
+    this.#remembered.set(fingerprint, found);
   }
 
   ofDevice(device: DeviceId): DirectoryEntry[] {
