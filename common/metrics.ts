@@ -38,6 +38,10 @@ export function openMetrics() {
       'reason',
     ]),
     messagesRefusedTotal: counter('messages_refused_total', 'Messages that were not accepted.', ['reason']),
+    messagesMissedTotal: counter(
+      'messages_missed_total',
+      'Messages of QoS 0 that a subscriber missed because too much was waiting to be read by it.',
+    ),
     backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend']),
     backendOldestPendingSeconds: gauge('backend_oldest_pending_seconds', 'Age of the oldest pending event.', [
       'backend',

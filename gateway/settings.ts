@@ -30,6 +30,10 @@ export const mqttSettings = Section(
     maxSessionExpiry: Duration('1d', 'Longest that a session of a device that is away is kept.'),
     maxSessions: Count(100_000, 'Most sessions kept for devices that are away.'),
     maxWillSize: Size('8KiB', 'Longest Will payload.'),
+    maxQueuedSize: Size(
+      '4MiB',
+      'Most bytes that wait in memory to be read by one subscriber; beyond it misses QoS 0, and is closed at QoS 1 and 2.',
+    ),
     drainTimeout: Duration('5s', 'A device that does not read what is sent to it for so long is closed.'),
   },
   'The MQTTS door.',

@@ -7,6 +7,7 @@ import { Aedes, type AedesPublishPacket, type Client, type Subscription } from '
 import type { Cancel, Clock } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
+import type { Metrics } from '#common/metrics.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
@@ -21,6 +22,7 @@ export interface Guest extends BrokerGuest {
   readonly rights: Rights;
   /** The client's own Maximum Packet Size. */
   readonly maximumPacketSize: number;
+  end(fault: Fault, options: { silence: boolean }): Promise<void>;
   /** The broker publishes its Will: true when the lane has taken it and no subscriber is to be asked. */
   will(packet: { topic: string; payload: Buffer; qos: number }): void;
 }
@@ -41,7 +43,7 @@ type LinkedClient = Client & {
   conn: BrokerLink;
   will: unknown;
   _will: unknown;
-  subscriptions: object;
+  subscriptions: Record<string, { qos: number }>;
   duplicates: object;
 };
 
@@ -67,14 +69,19 @@ export class Broker implements Audience, AsyncDisposable {
     settings,
     clock,
     log,
+    metrics,
   }: {
     settings: MqttSettings;
     clock: Clock;
     log: Logger;
+    metrics: Metrics;
   }): Promise<Broker> {
     const aedes = await Aedes.createBroker({
       connectTimeout: settings.connectTimeout,
       drainTimeout: settings.drainTimeout,
+      // No queue before the subscribers: one that does not read would hold up all others, and aedes' emitter empties a
+      // long queue by recursion, which ends the process. What waits for one client is bounded by `maxQueuedSize`.
+      concurrency: 0,
       maxTopicLevels: settings.maxTopicLevels,
       maxClientsIdLength: 128,
       // Limits and capabilities are announced by the front.
@@ -117,6 +124,16 @@ export class Broker implements Audience, AsyncDisposable {
       authorizeForward: (client: Client, packet: AedesPublishPacket) => {
         const guest = guestOf(client);
         if (!guest?.rights.mayReceive(packet.topic)) return null;
+        const { conn, subscriptions } = client as LinkedClient;
+        if (conn.writableLength > settings.maxQueuedSize) {
+          // At most once may be missed. At least once may not: the session goes on when the client comes back.
+          const atMostOnce = packet.qos === 0 || Object.values(subscriptions).every(({ qos }) => qos === 0);
+          if (atMostOnce) {
+            metrics.messagesMissedTotal.inc();
+            return null;
+          }
+          void guest.end(overQueue(settings.maxQueuedSize), { silence: false });
+        }
         // A packet that the client said it cannot take is not sent [MQTT-3.1.2-24].
         const size = packet.topic.length + packet.payload.length + publishOverhead;
         return size <= guest.maximumPacketSize ? packet : null;
@@ -324,6 +341,9 @@ export class Attachment {
     this.#left(kept);
   }
 }
+
+const overQueue = (limit: number) =>
+  new Fault('quota-exceeded', `More than ${limit} bytes wait to be read by this client.`);
 
 const guestOf = (client: Client | null): Guest | undefined => {
   const link = client?.conn as unknown;

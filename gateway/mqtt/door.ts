@@ -34,7 +34,7 @@ export class MqttDoor implements AsyncDisposable {
 
   static async open(options: MqttDoorOptions): Promise<MqttDoor> {
     const { settings, clock, log, metrics } = options;
-    const broker = await Broker.open({ settings, clock, log });
+    const broker = await Broker.open({ settings, clock, log, metrics });
     const deadlines = new Deadlines(clock);
     const fronts = new Set<Front>();
     const parts: FrontParts = { ...options, broker, deadlines };

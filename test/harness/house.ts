@@ -67,6 +67,11 @@ export class House implements AsyncDisposable {
       args.push('--config', join(dir, 'fleetgate.yaml'));
     }
     const { child, doors, log } = await startCommand<Doors>(args, options.env, options.wrapper);
+    child.once('exit', (code, signal) => {
+      // One that nobody ended has something to say.
+      if (code !== 0 && signal !== 'SIGKILL')
+        console.error(`fleetgate ended by itself (${code ?? signal}):\n${log.slice(-40).join('\n')}`);
+    });
     const token = (await readFile(doors.adminTokenFile, 'utf8')).trim();
     const api = apiClient(doors.registry, await readFile(doors.ca, 'utf8'), token);
     return new House({ dir, doors, child, api, log, keep: options.dir !== undefined });

@@ -21,6 +21,7 @@ mqtt:
   maxSessionExpiry: 60s
   maxSessions: 1
   maxWillSize: 10B
+  maxQueuedSize: 16MiB
   drainTimeout: 1s
 https: { maxBodySize: 100B, maxBatchSize: 300B, maxBatchEvents: 3, headersTimeout: 1s, requestTimeout: 2s, keepAliveTimeout: 1s }
 registry: { maxBodySize: 4KiB, maxCsrSize: 300B, failedAuthRate: 3, enrollRate: 1000 }
@@ -140,16 +141,15 @@ describe('mqtt', () => {
     }
     frozen.socket.pause();
     using speaker = await RawMqtt.connected(device, port());
-    const burst = Buffer.concat(
-      Array.from({ length: 100 }, () => packet(0x30, topic, [0], [...Buffer.alloc(900)])),
-    );
+    // More than the kernels' buffers take, less than `maxQueuedSize`.
+    const burst = Buffer.concat(Array(12_000).fill(packet(0x30, topic, [0], [...Buffer.alloc(900)])));
+    speaker.send(burst);
     await eventually(
       async () => {
-        speaker.send(burst);
         const { body } = await house.api.call('GET', '/v1/devices/slow');
         expect(body.sessions).toEqual([]);
       },
-      { timeoutMs: 25_000, pauseMs: 5 },
+      { timeoutMs: 25_000, pauseMs: 50 },
     );
     expect(reading.closed).toBe(false);
     expect(speaker.closed).toBe(false);
