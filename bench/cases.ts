@@ -201,12 +201,16 @@ async function lookup(bench: Bench): Promise<Figure[]> {
   db.pragma('synchronous = OFF');
   const count = 1_000_000;
   const print = (n: number) => n.toString(16).padStart(64, '0');
-  const device = db.prepare(`INSERT INTO devices VALUES (?, 'plant', 'active', NULL, '{}', 0, 0)`);
+  const device = db.prepare(
+    `INSERT INTO devices (id, fleet, state, attributes, created_ms, updated_ms) VALUES (?, 'plant', 'active', '{}', 0, 0)`,
+  );
   const certificate = db.prepare(
-    `INSERT INTO certificates VALUES (?, ?, ?, 'plant', 'issued', ?, '{}', NULL, NULL, 0, 9000000000000, 0, NULL, NULL)`,
+    `INSERT INTO certificates (issuer, serial, fingerprint, device, fleet, state, key_hash, profile, plan, source,
+       not_before_ms, not_after_ms, reserved_ms)
+     VALUES ('issuing', ?, ?, ?, 'plant', 'issued', ?, 'device', '{}', 'system', 0, 9000000000000, 0)`,
   );
   db.transaction(() => {
-    db.exec(`INSERT INTO fleets VALUES ('plant', 'device', 0)`);
+    db.exec(`INSERT INTO fleets (id, role, created_ms) VALUES ('plant', 'device', 0)`);
     // Spread over the index, as fingerprints are.
     for (let n = 0; n < count; n++) {
       const spread = print((n * 2_654_435_761) % 4_294_967_296);

@@ -27,6 +27,10 @@ import { Feed } from './authority/feed.ts';
 import { Fleets } from './authority/fleets.ts';
 import { GatewayRegister } from './authority/gateway-register.ts';
 import { Gateways } from './authority/gateways.ts';
+import { Issuance } from './authority/issuance.ts';
+import { firstIssuer, Issuers } from './authority/issuers.ts';
+import { LineDesk } from './authority/line-desk.ts';
+import { Profiles } from './authority/profiles.ts';
 import { Roles } from './authority/roles.ts';
 import { Status } from './authority/status.ts';
 import { Tokens } from './authority/tokens.ts';
@@ -109,25 +113,27 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     lifetimeMs: settings.ca.doorLifetime,
     clock,
   });
-  const { observe } = options;
-  const enrollment = new Enrollment({
+  const { observe = () => {} } = options;
+  const issuers = new Issuers(parts);
+  const profiles = new Profiles(parts);
+  const issuance = new Issuance({
+    ...parts,
     store,
-    ca,
-    tokens,
-    feed,
-    audit,
-    gateways,
-    settings: settings.ca,
+    issuers,
     trustDomain,
-    clock,
+    giveBack: { token: (write, id) => tokens.giveBack(write, id) },
     observe,
   });
+  const enrollment = new Enrollment({ issuance, fleets, profiles, tokens, clock, observe });
+  const desk = new LineDesk({});
   const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
 
   const adminTokenFile = join(dataDir, 'admin.token');
   await roles.seed();
+  await profiles.seed(settings.ca);
+  await issuers.admit(firstIssuer, ca);
   await apiTokens.seed(adminTokenFile);
-  const abandoned = await enrollment.abandonReservations();
+  const abandoned = await issuance.abandonReservations();
   if (abandoned > 0) log.warn({ abandoned }, 'Enrollments that a crash had cut short were abandoned.');
 
   const countCertificates = async () => {
@@ -163,7 +169,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
           maxCsrBytes: settings.registry.maxCsrSize,
         }),
         deviceRoutes(devices, certificates, gateways),
-        feedRoutes({ feed, gateways, register, clock }),
+        feedRoutes({ feed, gateways, register, desk, clock }),
         adminRoutes(apiTokens, audit, status),
         pageRoutes(status),
       ],
@@ -180,7 +186,12 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const stack = opened.move();
   const close = () => stack.disposeAsync();
   return {
-    line: { directory, doors, attach: (gateway) => gateways.attach(gateway) },
+    line: {
+      directory,
+      doors,
+      attach: (gateway) => gateways.attach(gateway),
+      ask: async (kind, ask) => desk.answer(kind, ask, 'embedded'),
+    },
     urls: {
       registry: urlOf('https', host, door.port),
       pki: pkiUrl,

@@ -3,18 +3,24 @@
  * only grows. Applying a change twice does no harm; a follower that stopped at N resumes with `since=N`.
  */
 import type { DeviceId, FleetId } from '../identity.ts';
-import type { DirectoryEntry, RoleDocument } from './directory.ts';
+import type { DirectoryEntry, FleetTerms, IssuerEntry, RoleDocument } from './directory.ts';
 
 export const changeKinds = [
   'fleet-created',
+  'fleet-changed',
   'certificate-issued',
   'certificate-revoked',
+  'certificate-held',
+  'certificate-reinstated',
+  'certificates-revoked',
+  'device-registered',
   'device-changed',
   'device-disabled',
   'device-enabled',
   'device-revoked',
   'device-deleted',
   'role-changed',
+  'issuer-changed',
 ] as const;
 export type ChangeKind = (typeof changeKinds)[number];
 
@@ -30,6 +36,10 @@ export interface Change {
   readonly entries: readonly DirectoryEntry[];
   /** The role as it is after the change, for `role-changed`. */
   readonly role: RoleDocument | null;
+  /** The fleet as it is after the change, for `fleet-created` and `fleet-changed`. */
+  readonly terms: FleetTerms | null;
+  /** The issuer as it is after the change, for `issuer-changed`. */
+  readonly issuer: IssuerEntry | null;
   /** Why, in the operator's word: an RFC 5280 reason for revocations. */
   readonly reason: string | null;
 }

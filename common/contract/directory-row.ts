@@ -14,6 +14,9 @@ export interface EntryRow {
   attributes: string;
   not_before_ms: number;
   not_after_ms: number;
+  issuer: string;
+  status_until_ms: number | null;
+  renew_after_ms: number | null;
 }
 
 const noAttributes: DirectoryEntry['attributes'] = Object.freeze({});
@@ -30,5 +33,8 @@ export function entryOf(row: EntryRow): DirectoryEntry {
     attributes: row.attributes === '{}' ? noAttributes : JSON.parse(row.attributes),
     notBeforeMs: row.not_before_ms,
     notAfterMs: row.not_after_ms,
+    issuer: row.issuer,
+    statusUntilMs: row.status_until_ms,
+    renewAfterMs: row.renew_after_ms,
   };
 }

@@ -5,10 +5,10 @@
  */
 import type { DeviceId, Fingerprint, FleetId } from '../identity.ts';
 
-export const certificateStates = ['reserved', 'issued', 'revoked'] as const;
+export const certificateStates = ['reserved', 'issued', 'held', 'revoked'] as const;
 export type CertificateState = (typeof certificateStates)[number];
 
-export const deviceStates = ['active', 'disabled', 'revoked', 'deleted'] as const;
+export const deviceStates = ['active', 'pending', 'disabled', 'revoked', 'deleted'] as const;
 export type DeviceState = (typeof deviceStates)[number];
 
 /** One issued certificate and the device it speaks for. Complete and frozen: no optional facts. */
@@ -26,6 +26,46 @@ export interface DirectoryEntry {
   readonly attributes: Readonly<Record<string, string>>;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+  /** Id of the issuer: one of the registry's own CAs, or a trust anchor of somebody else's. */
+  readonly issuer: string;
+  /** Until when its state is known not to be revoked by a foreign issuer; null where the registry itself is the word. */
+  readonly statusUntilMs: number | null;
+  /** From when on it may be renewed; null for certificates of foreign issuers. */
+  readonly renewAfterMs: number | null;
+}
+
+/**
+ * `preferred` signs what is new, `active` could, `draining` signs nothing more and is good for what it has signed,
+ * `removed` is trusted no longer. Foreign issuers are `active` or `removed`.
+ */
+export const issuerStates = ['preferred', 'active', 'draining', 'removed'] as const;
+export type IssuerState = (typeof issuerStates)[number];
+
+/** `registered`: only devices the registry knows; `jit`: others come to be at their first connect; `enroll-only`: good for fetching an operational certificate alone. */
+export const anchorModes = ['registered', 'jit', 'enroll-only'] as const;
+export type AnchorMode = (typeof anchorModes)[number];
+
+/** What the gateways must know of a fleet. */
+export interface FleetTerms {
+  readonly id: FleetId;
+  /** How long after notAfter a certificate is still good for renewal, and for nothing else. */
+  readonly graceMs: number;
+  /** How long before notBefore it is so: devices whose clocks, or ours, are wrong. */
+  readonly skewMs: number;
+}
+
+/** A CA whose certificates the directory may hold: the registry's own, or a trust anchor of somebody else's. */
+export interface IssuerEntry {
+  readonly id: string;
+  readonly kind: 'own' | 'foreign';
+  readonly state: IssuerState;
+  /** PEM. */
+  readonly certificate: string;
+  /** Null for the registry's own. */
+  readonly fleet: FleetId | null;
+  readonly mode: AnchorMode | null;
+  /** Until when its revocation state as a whole is known; null where nothing has to be fetched. */
+  readonly statusUntilMs: number | null;
 }
 
 /** Looks one certificate up; microseconds, synchronous, on every connection, resumed ones too. */
@@ -34,6 +74,10 @@ export interface Directory {
   /** Every certificate of a device that the directory knows. */
   ofDevice(device: DeviceId): DirectoryEntry[];
   role(name: string): RoleDocument | undefined;
+  fleet(id: FleetId): FleetTerms | undefined;
+  issuer(id: string): IssuerEntry | undefined;
+  /** Every issuer that is not removed. */
+  issuers(): readonly IssuerEntry[];
   /** Milliseconds since the directory was last known to be complete; 0 when it is the registry's own file. */
   lagMs(): number;
 }

@@ -5,6 +5,7 @@
 import type { Change } from './change.ts';
 import type { Decision, DecisionQuery } from './decision.ts';
 import type { Directory } from './directory.ts';
+import type { AskRegistry } from './enrollment.ts';
 import type { ClosedSession, SessionView } from './receipt.ts';
 
 /** A gateway, as the registry sees it. Remote ones are behind their feed connection. */
@@ -40,6 +41,8 @@ export interface RegistryLine {
   readonly doors: DoorCertificateSource;
   /** From now on the gateway hears of every change. Returns how to leave. */
   attach(gateway: GatewayPeer): () => void;
+  /** Asks for a device at this gateway's doors. */
+  readonly ask: AskRegistry;
 }
 
 /**

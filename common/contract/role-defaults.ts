@@ -30,4 +30,19 @@ export const backendRole: RoleDocument = {
   ],
 };
 
+/** What a device may do whose certificate has run out, or is not valid yet: renew it. Not a role that can be given. */
+export const renewalRole: RoleDocument = {
+  name: 'renewal',
+  severalSessions: false,
+  rules: [
+    { allow: 'publish', pattern: `${own}/certificates/renew` },
+    { allow: 'subscribe', pattern: `${own}/certificates/renew/accepted` },
+    { allow: 'subscribe', pattern: `${own}/certificates/renew/rejected` },
+    { allow: 'subscribe', pattern: `${own}/errors`, maxQos: 0 },
+    { allow: 'http', pattern: '/v1/me' },
+    { allow: 'http', pattern: '/v1/renew' },
+    { allow: 'http', pattern: '/.well-known/est/#' },
+  ],
+};
+
 export const defaultRoles: readonly RoleDocument[] = [deviceRole, backendRole];

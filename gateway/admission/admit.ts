@@ -1,7 +1,7 @@
 /** Who may come in: a list of named checks, each a pure function of what is known. The first that fails decides. */
 import { timestamp } from '#common/clock.ts';
 import type { DecisionCheck } from '#common/contract/decision.ts';
-import type { DirectoryEntry } from '#common/contract/directory.ts';
+import type { DirectoryEntry, FleetTerms, IssuerEntry } from '#common/contract/directory.ts';
 import { Fault } from '#common/fault.ts';
 import type { Peer } from '../door/peer.ts';
 
@@ -9,6 +9,9 @@ import type { Peer } from '../door/peer.ts';
 export interface Arrival {
   readonly peer: Peer;
   readonly entry: DirectoryEntry | undefined;
+  /** Of the entry: who issued it, and the terms of its fleet. */
+  readonly issuer: IssuerEntry | undefined;
+  readonly terms: FleetTerms | undefined;
   /** Null for HTTPS, which has none. */
   readonly clientId: string | null;
   readonly severalSessions: boolean;
@@ -25,7 +28,10 @@ interface Check {
   judge(arrival: Arrival): Fault | null;
 }
 
-/** Checks that need a directory entry come after `known`, and are asked only when there is one. */
+/**
+ * Checks that need a directory entry come after `known`, and are asked only when there is one. A certificate that has one
+ * is, byte for byte, one that the registry has issued or accepted: what TLS thinks of its chain adds nothing.
+ */
 const checks: readonly Check[] = [
   {
     name: 'certificate shown',
@@ -37,14 +43,17 @@ const checks: readonly Check[] = [
   },
   {
     name: 'chain trusted',
-    see: ({ peer }) => peer.chainError ?? 'leads to a trust anchor',
-    judge: ({ peer }) => (peer.chainError ? chainFault(peer.chainError) : null),
+    see: ({ peer, entry }) =>
+      entry ? `recorded, of ${entry.issuer}` : (peer.chainError ?? 'leads to a trust anchor'),
+    judge: ({ peer, entry }) => (peer.chainError && !entry ? chainFault(peer.chainError) : null),
   },
   {
     name: 'leaf profile',
-    see: ({ peer }) => peer.leafError ?? 'a leaf for clientAuth',
-    judge: ({ peer }) =>
-      peer.leafError ? new Fault('leaf-profile', `This is no device certificate: ${peer.leafError}.`) : null,
+    see: ({ peer, entry }) => (entry ? 'recorded' : (peer.leafError ?? 'a leaf for clientAuth')),
+    judge: ({ peer, entry }) =>
+      peer.leafError && !entry
+        ? new Fault('leaf-profile', `This is no device certificate: ${peer.leafError}.`)
+        : null,
   },
   {
     name: 'directory fresh',
@@ -75,20 +84,48 @@ interface EntryCheck {
 
 const entryChecks: readonly EntryCheck[] = [
   {
+    name: 'issuer trusted',
+    see: ({ issuer }, { issuer: known }) => `${issuer} is ${known?.state ?? 'not known'}`,
+    judge: (_entry, { issuer }) =>
+      issuer && issuer.state !== 'removed'
+        ? null
+        : new Fault(
+            'issuer-not-trusted',
+            'The issuer of this certificate is not trusted; enroll the device anew.',
+          ),
+  },
+  {
     name: 'not revoked',
     see: ({ certificateState }) => certificateState,
-    judge: ({ certificateState }) =>
-      certificateState === 'issued'
+    judge: ({ certificateState }) => {
+      if (certificateState === 'issued') return null;
+      if (certificateState === 'held')
+        return new Fault('certificate-held', 'This certificate is on hold; ask the operator of the device.');
+      return new Fault('certificate-revoked', 'This certificate was revoked; enroll the device anew.');
+    },
+  },
+  {
+    name: 'revocation known',
+    see: (entry, arrival) => {
+      const untilMs = statusUntilMs(entry, arrival);
+      return Number.isFinite(untilMs) ? `until ${timestamp(untilMs)}` : 'by the registry itself';
+    },
+    judge: (entry, arrival) =>
+      arrival.nowMs <= statusUntilMs(entry, arrival)
         ? null
-        : new Fault('certificate-revoked', 'This certificate was revoked; enroll the device anew.'),
+        : new Fault(
+            'revocation-unknown',
+            'Whether this certificate was revoked by its issuer is not known at the moment; try again.',
+          ),
   },
   {
     name: 'valid now',
-    see: ({ notBeforeMs, notAfterMs }) => `${timestamp(notBeforeMs)} to ${timestamp(notAfterMs)}`,
-    judge: ({ notBeforeMs, notAfterMs }, { nowMs }) => {
-      if (nowMs > notAfterMs)
+    see: ({ notBeforeMs, notAfterMs }, arrival) =>
+      `${timestamp(notBeforeMs)} to ${timestamp(notAfterMs)}${scopeOf(arrival) === 'renewal' ? ', for renewal alone' : ''}`,
+    judge: ({ notBeforeMs, notAfterMs }, { nowMs, terms }) => {
+      if (nowMs > notAfterMs + (terms?.graceMs ?? 0))
         return new Fault('certificate-expired', 'This certificate has expired; enroll the device anew.');
-      if (nowMs < notBeforeMs)
+      if (nowMs < notBeforeMs - (terms?.skewMs ?? 0))
         return new Fault('certificate-not-yet-valid', 'This certificate is not valid yet; check the clocks.');
       return null;
     },
@@ -98,6 +135,8 @@ const entryChecks: readonly EntryCheck[] = [
     see: ({ deviceState }) => deviceState,
     judge: ({ deviceState }) => {
       if (deviceState === 'active') return null;
+      if (deviceState === 'pending')
+        return new Fault('device-pending', 'This device waits for an operator to let it in; try again.');
       if (deviceState === 'disabled')
         return new Fault('device-disabled', 'This device is disabled; ask its operator.');
       return new Fault('device-revoked', 'This device was taken out of service.');
@@ -115,6 +154,20 @@ const entryChecks: readonly EntryCheck[] = [
           ),
   },
 ];
+
+/** What an admitted arrival is good for: everything its role grants, or renewing its certificate and nothing else. */
+export type Scope = 'whole' | 'renewal';
+
+/** Of one that is admitted: outside its validity, within the grace and skew of its fleet, it is good for renewal. */
+export function scopeOf({ entry, nowMs }: Arrival): Scope {
+  const inTime = !entry || (nowMs >= entry.notBeforeMs && nowMs <= entry.notAfterMs);
+  return inTime ? 'whole' : 'renewal';
+}
+
+function statusUntilMs({ statusUntilMs: own }: DirectoryEntry, { issuer }: Arrival): number {
+  const never = Number.POSITIVE_INFINITY;
+  return Math.min(own ?? never, issuer?.statusUntilMs ?? never);
+}
 
 export interface Outcome {
   readonly fault: Fault | null;

@@ -2,10 +2,11 @@
 import type { Clock } from '#common/clock.ts';
 import type { Directory, DirectoryEntry } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
+import { renewalRole } from '#common/contract/role-defaults.ts';
 import type { Fault } from '#common/fault.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { Peer } from '../door/peer.ts';
-import { type Arrival, refusalOf } from './admit.ts';
+import { type Arrival, refusalOf, scopeOf } from './admit.ts';
 import type { Journal } from './journal.ts';
 import { rightsOf } from './role.ts';
 import type { Admitted, Corridor, Refused, Verdict } from './verdict.ts';
@@ -60,6 +61,8 @@ export class DirectoryCorridor implements Corridor {
     const arrival = this.#arrival(peer, entry, clientId, rights?.severalSessions ?? false);
     const fault = refusalOf(arrival);
     if (fault || !entry || !rights) return { admitted: false, fault: fault!, entry, arrival };
+    if (scopeOf(arrival) === 'renewal')
+      return { admitted: true, entry, rights: rightsOf(renewalRole, entry), arrival };
     return { admitted: true, entry, rights, arrival };
   }
 
@@ -70,6 +73,16 @@ export class DirectoryCorridor implements Corridor {
     severalSessions: boolean,
   ): Arrival {
     const { directory, clock, maxLagMs } = this.#options;
-    return { peer, entry, clientId, severalSessions, lagMs: directory.lagMs(), maxLagMs, nowMs: clock.now() };
+    return {
+      peer,
+      entry,
+      issuer: entry && directory.issuer(entry.issuer),
+      terms: entry && directory.fleet(entry.fleet),
+      clientId,
+      severalSessions,
+      lagMs: directory.lagMs(),
+      maxLagMs,
+      nowMs: clock.now(),
+    };
   }
 }

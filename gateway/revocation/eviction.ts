@@ -38,25 +38,36 @@ export class Eviction {
       for (const session of this.#options.sessions.ofCertificate(entry.fingerprint))
         this.#judge(session, entry, change, ended);
     }
-    if (change.role) await this.#reconsiderRole(change.role.name, change, ended);
+    const { role, issuer } = change;
+    if (role) await this.#reconsiderAll((entry) => entry.role === role.name, change, ended);
+    if (issuer) await this.#reconsiderAll((entry) => entry.issuer === issuer.id, change, ended);
     return Promise.all(ended);
   }
 
   /** Ends sessions whose certificate has run out while they were connected. */
   sweep(): void {
-    const nowMs = this.#options.clock.now();
-    for (const session of this.#options.sessions.all()) {
-      if (session.entry.notAfterMs >= nowMs) continue;
+    const { clock, directory, sessions } = this.#options;
+    const nowMs = clock.now();
+    for (const session of sessions.all()) {
+      const { notAfterMs, fleet } = session.entry;
+      if (notAfterMs >= nowMs) continue;
+      // One that came after its certificate had run out is here to renew it, and has its grace.
+      const cameLate = session.connectedAtMs > notAfterMs;
+      if (cameLate && nowMs <= notAfterMs + (directory.fleet(fleet)?.graceMs ?? 0)) continue;
       const fault = new Fault('certificate-expired', 'The certificate of this session has expired.');
       void session.end(fault, { silence: true });
     }
   }
 
-  async #reconsiderRole(role: string, change: Change, ended: Promise<ClosedSession>[]): Promise<void> {
+  async #reconsiderAll(
+    concerns: (entry: DirectoryEntry) => boolean,
+    change: Change,
+    ended: Promise<ClosedSession>[],
+  ): Promise<void> {
     const { sessions, directory } = this.#options;
     let judged = 0;
     for (const session of [...sessions.all()]) {
-      if (session.entry.role !== role) continue;
+      if (!concerns(session.entry)) continue;
       const entry = directory.find(session.entry.fingerprint);
       if (entry) this.#judge(session, entry, change, ended);
       if (++judged % lot === 0) await new Promise<void>((resolve) => setImmediate(resolve));

@@ -1,7 +1,8 @@
 /** The registry's HTTP API, as far as a gateway speaks it: enrolling its doors, following the feed, answering. */
 import { Agent, request } from 'undici';
+import type { LineAsk, LineAsks } from '#common/contract/enrollment.ts';
 import type { Answer, FeedLine, GatewayCertificate, GatewayEnrollment } from '#common/contract/line.ts';
-import { Fault } from '#common/fault.ts';
+import { Fault, type FaultKind, faultKinds } from '#common/fault.ts';
 
 export interface Credentials {
   /** PEM bundle that the registry's certificate must lead to. */
@@ -41,6 +42,16 @@ export class RegistryClient implements AsyncDisposable {
     await this.#post(`/v1/gateways/${encodeURIComponent(gateway)}/answers`, answer);
   }
 
+  /** A question for a device at our doors. Faults as the registry answers, `unavailable` when it is away. */
+  async ask<K extends LineAsk>(
+    gateway: string,
+    kind: K,
+    ask: LineAsks[K]['ask'],
+  ): Promise<LineAsks[K]['answer']> {
+    const path = `/v1/gateways/${encodeURIComponent(gateway)}/asks/${kind}`;
+    return (await this.#post(path, ask)) as LineAsks[K]['answer'];
+  }
+
   /** The feed from after change `since`, in lots as they arrive: whole lines, parsed. Ends only by a Fault or signal. */
   async *follow(gateway: string, since: number, signal: AbortSignal): AsyncGenerator<FeedLine[]> {
     const path = `/v1/changes?since=${since}&gateway=${encodeURIComponent(gateway)}`;
@@ -75,14 +86,25 @@ export class RegistryClient implements AsyncDisposable {
       });
     });
     if (response.statusCode < 300) return response.body;
-    const text = await response.body.text();
-    throw new Fault(
-      'forbidden',
-      `The registry answered ${response.statusCode} to ${method} ${path}: ${text}`,
-    );
+    const retryAfterMs = Number(response.headers['retry-after'] ?? Number.NaN) * 1000;
+    throw faultOfAnswer(response.statusCode, await response.body.text(), retryAfterMs, `${method} ${path}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.destroy();
   }
+}
+
+/** A problem document is the fault that it was (RFC 9457); anything else is ours to explain. */
+function faultOfAnswer(status: number, text: string, retryAfterMs: number, what: string): Fault {
+  try {
+    const { code, detail, type: _type, title: _title, status: _status, ...fields } = JSON.parse(text);
+    if (faultKinds.includes(code) && typeof detail === 'string') {
+      const retry = Number.isFinite(retryAfterMs) ? retryAfterMs : undefined;
+      return new Fault(code as FaultKind, detail, { retryAfterMs: retry, fields });
+    }
+  } catch {
+    // Not JSON: no registry has answered.
+  }
+  return new Fault('forbidden', `The registry answered ${status} to ${what}: ${text.slice(0, 500)}`);
 }

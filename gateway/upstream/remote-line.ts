@@ -49,6 +49,10 @@ export async function openRemoteLine(options: RemoteLineOptions): Promise<Remote
     directory: replica,
     doors,
     attach: (gateway) => follower.attach(gateway),
+    async ask(kind, ask) {
+      await using client = connect();
+      return client.ask(name, kind, ask);
+    },
     close: () => stack.disposeAsync(),
   };
 }

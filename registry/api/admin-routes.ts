@@ -5,7 +5,7 @@ import type { ApiTokens } from '../authority/api-tokens.ts';
 import type { Audit } from '../authority/audit.ts';
 import type { Status } from '../authority/status.ts';
 import { actorOf } from './door.ts';
-import { apiTokenSchemas, auditSchemas } from './schemas.ts';
+import { apiTokenSchemas, auditSchemas } from './schemas/admin.ts';
 
 export const adminRoutes = (tokens: ApiTokens, audit: Audit, status: Status) => (app: FastifyInstance) => {
   app.post(

@@ -7,7 +7,8 @@ import type { DeviceQuery, Devices } from '../authority/devices.ts';
 import type { Gateways } from '../authority/gateways.ts';
 import type { RevocationReason } from '../authority/revocation-reason.ts';
 import { actorOf } from './door.ts';
-import { certificateSchemas, decisionSchemas, deviceSchemas, receipt } from './schemas.ts';
+import { certificateSchemas, decisionSchemas, deviceSchemas } from './schemas/devices.ts';
+import { receipt } from './schemas/words.ts';
 
 export const deviceRoutes =
   (devices: Devices, certificates: Certificates, gateways: Gateways) => (app: FastifyInstance) => {

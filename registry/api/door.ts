@@ -12,7 +12,7 @@ import type { Answers, Claim } from './answers.ts';
 import { bearerOf, type Callers } from './callers.ts';
 import type { Permission } from './permissions.ts';
 import { answerProblem } from './problems.ts';
-import { problem } from './schemas.ts';
+import { problem } from './schemas/words.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -2,14 +2,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import type { Clock } from '#common/clock.ts';
+import type { IssuedCertificate } from '#common/contract/enrollment.ts';
 import { Fault } from '#common/fault.ts';
 import { parseDeviceId } from '#common/identity.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { csrDer } from '#common/x509/pem.ts';
-import type { Enrolled, Enrollment } from '../authority/enroll.ts';
+import type { Enrollment } from '../authority/enroll.ts';
 import { bearerOf, type Callers } from './callers.ts';
 import type { RateLimits } from './rate-limits.ts';
-import { enrollSchemas } from './schemas.ts';
+import { enrollSchemas } from './schemas/devices.ts';
 
 export interface EnrollRoutesParts {
   enrollment: Enrollment;
@@ -24,7 +25,7 @@ export interface EnrollRoutesParts {
 export const enrollRoutes = (parts: EnrollRoutesParts) => (app: FastifyInstance) => {
   const { enrollment, callers, limits, metrics, clock, maxCsrBytes } = parts;
 
-  async function enroll(request: FastifyRequest): Promise<Enrolled> {
+  async function enroll(request: FastifyRequest): Promise<IssuedCertificate> {
     callers.mayTry(request);
     limits.enrollment(request.ip, clock.now());
     const token = bearerOf(request);

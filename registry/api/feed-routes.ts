@@ -3,13 +3,15 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import Type, { type Static } from 'typebox';
 import type { Clock } from '#common/clock.ts';
+import type { LineAsk, LineAsks } from '#common/contract/enrollment.ts';
 import type { Answer, FeedLine, GatewayEnrollment } from '#common/contract/line.ts';
 import { Fault } from '#common/fault.ts';
 import type { Feed } from '../authority/feed.ts';
 import type { GatewayRegister } from '../authority/gateway-register.ts';
 import type { Gateways } from '../authority/gateways.ts';
+import type { LineDesk } from '../authority/line-desk.ts';
 import { RemoteGateway } from '../authority/remote-gateway.ts';
-import { feedSchemas, gatewaySchemas } from './schemas.ts';
+import { feedSchemas, gatewaySchemas } from './schemas/admin.ts';
 
 const page = 500;
 const heartbeatMs = 2_000;
@@ -18,11 +20,12 @@ export interface FeedRoutesParts {
   feed: Feed;
   gateways: Gateways;
   register: GatewayRegister;
+  desk: LineDesk;
   clock: Clock;
 }
 
 export const feedRoutes = (parts: FeedRoutesParts) => (app: FastifyInstance) => {
-  const { feed, gateways, register, clock } = parts;
+  const { feed, gateways, register, desk, clock } = parts;
   const remote = new Map<string, RemoteGateway>();
   const closing = new AbortController();
   // Streams never end by themselves: they must be told before the server can close.
@@ -71,6 +74,22 @@ export const feedRoutes = (parts: FeedRoutesParts) => (app: FastifyInstance) => 
     async (request, reply) => {
       if (!request.caller) throw new Fault('unauthenticated', 'This needs a caller.');
       return reply.code(201).send(await register.enroll(request.body as GatewayEnrollment, request.caller));
+    },
+  );
+
+  app.post(
+    '/v1/gateways/:gateway/asks/:kind',
+    {
+      config: { permission: 'join' },
+      bodyLimit: 1024 * 1024,
+      schema: { params: gatewaySchemas.ask, body: Type.Unknown() },
+    },
+    async (request) => {
+      const { gateway, kind } = request.params as { gateway: string; kind: LineAsk };
+      if (request.caller?.role === 'gateway' && request.caller.actor !== `gateway:${gateway}`) {
+        throw new Fault('forbidden', 'A gateway asks under its own name.');
+      }
+      return desk.answer(kind, request.body as LineAsks[typeof kind]['ask'], gateway);
     },
   );
 

@@ -4,11 +4,11 @@ import Type, { type Static } from 'typebox';
 import type { RoleDocument } from '#common/contract/directory.ts';
 import { type DeviceId, type FleetId, parseFleetId } from '#common/identity.ts';
 import { parseDuration } from '#common/quantity.ts';
-import type { Fleets } from '../authority/fleets.ts';
+import type { Approval, Fleets } from '../authority/fleets.ts';
 import type { Roles } from '../authority/roles.ts';
 import type { Tokens } from '../authority/tokens.ts';
 import { actorOf } from './door.ts';
-import { fleetSchemas, roleSchemas, tokenSchemas } from './schemas.ts';
+import { fleetSchemas, roleSchemas, tokenSchemas } from './schemas/fleets.ts';
 
 export const fleetRoutes = (fleets: Fleets, tokens: Tokens, roles: Roles) => (app: FastifyInstance) => {
   app.post(
@@ -18,8 +18,15 @@ export const fleetRoutes = (fleets: Fleets, tokens: Tokens, roles: Roles) => (ap
       schema: { body: fleetSchemas.body, response: { 201: fleetSchemas.view } },
     },
     async (request, reply) => {
-      const { id, role } = request.body as Static<typeof fleetSchemas.body>;
-      return reply.code(201).send(await fleets.create(parseFleetId(id), role, actorOf(request)));
+      const { id, role, profile, approval, grace, skew } = request.body as Static<typeof fleetSchemas.body>;
+      const order = {
+        role,
+        profile,
+        approval: approval as Approval,
+        graceMs: parseDuration(grace),
+        skewMs: parseDuration(skew),
+      };
+      return reply.code(201).send(await fleets.create(parseFleetId(id), order, actorOf(request)));
     },
   );
 
@@ -38,6 +45,25 @@ export const fleetRoutes = (fleets: Fleets, tokens: Tokens, roles: Roles) => (ap
       schema: { params: fleetSchemas.params, response: { 200: fleetSchemas.details } },
     },
     async (request) => fleets.show(fleetOf(request.params)),
+  );
+
+  app.patch(
+    '/v1/fleets/:fleet',
+    {
+      config: { permission: 'operate' },
+      schema: { params: fleetSchemas.params, body: fleetSchemas.patch, response: { 200: fleetSchemas.view } },
+    },
+    async (request) => {
+      const { role, profile, approval, grace, skew } = request.body as Static<typeof fleetSchemas.patch>;
+      const to = {
+        role,
+        profile,
+        approval: approval as Approval | undefined,
+        graceMs: grace === undefined ? undefined : parseDuration(grace),
+        skewMs: skew === undefined ? undefined : parseDuration(skew),
+      };
+      return fleets.change(fleetOf(request.params), to, actorOf(request));
+    },
   );
 
   app.post(

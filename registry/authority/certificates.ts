@@ -14,6 +14,7 @@ import type { Gateways } from './gateways.ts';
 import type { RevocationReason } from './revocation-reason.ts';
 
 export interface CertificateView {
+  readonly issuer: string;
   readonly serialNumber: string;
   /** Null while it is reserved, and for good when it was abandoned. */
   readonly fingerprint: string | null;
@@ -22,6 +23,7 @@ export interface CertificateView {
   readonly state: CertificateState;
   readonly notBefore: string;
   readonly notAfter: string;
+  readonly renewAfter: string | null;
   readonly revokedAt: string | null;
   readonly reason: string | null;
 }
@@ -35,6 +37,7 @@ export interface CertificateQuery {
 }
 
 export const viewOfCertificate = (row: Tables['certificates']): CertificateView => ({
+  issuer: row.issuer,
   serialNumber: row.serial,
   fingerprint: row.fingerprint,
   device: row.device,
@@ -42,6 +45,7 @@ export const viewOfCertificate = (row: Tables['certificates']): CertificateView 
   state: row.state,
   notBefore: timestamp(row.not_before_ms),
   notAfter: timestamp(row.not_after_ms),
+  renewAfter: row.renew_after_ms === null ? null : timestamp(row.renew_after_ms),
   revokedAt: row.revoked_ms === null ? null : timestamp(row.revoked_ms),
   reason: row.reason,
 });
@@ -105,14 +109,14 @@ export class Certificates {
         .where('fingerprint', '=', fingerprint)
         .executeTakeFirst();
       if (!row) throw unknown(fingerprint);
-      if (row.state === 'issued') {
+      if (row.state !== 'revoked') {
         const values = { state: 'revoked' as const, revoked_ms: clock.now(), reason };
-        await write.updateTable('certificates').set(values).where('serial', '=', row.serial).execute();
+        await write.updateTable('certificates').set(values).where('fingerprint', '=', fingerprint).execute();
       }
       const detail = { reason, device: row.device, before: row.state };
       await audit.append(write, { actor, action: 'certificate.revoke', target: fingerprint, detail });
-      const { fleet, device, serial } = row;
-      return feed.append(write, { kind: 'certificate-revoked', fleet, device, serial, reason });
+      const { fleet, device } = row;
+      return feed.append(write, { kind: 'certificate-revoked', fleet, device, fingerprint, reason });
     });
     return gateways.announce(change);
   }
@@ -124,7 +128,7 @@ export class Certificates {
       .select(({ fn }) => ['state', fn.countAll<number>().as('count')])
       .groupBy('state')
       .execute();
-    const counts = { reserved: 0, issued: 0, revoked: 0 };
+    const counts = { reserved: 0, issued: 0, held: 0, revoked: 0 };
     for (const { state, count } of rows) counts[state] = count;
     return counts;
   }

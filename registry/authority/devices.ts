@@ -169,7 +169,7 @@ export class Devices {
       .updateTable('certificates')
       .set({ state: 'revoked', revoked_ms: this.#parts.clock.now(), reason })
       .where('device', '=', id)
-      .where('state', '=', 'issued')
+      .where('state', 'in', ['issued', 'held'])
       .execute();
   }
 

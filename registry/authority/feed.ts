@@ -2,7 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { type Clock, timestamp } from '#common/clock.ts';
 import type { Change, ChangeKind } from '#common/contract/change.ts';
-import type { DirectoryEntry, RoleDocument } from '#common/contract/directory.ts';
+import type { DirectoryEntry, FleetTerms, IssuerEntry, RoleDocument } from '#common/contract/directory.ts';
 import { type EntryRow, entryOf } from '#common/contract/directory-row.ts';
 import type { DeviceId, FleetId } from '#common/identity.ts';
 import { entrySelect } from '../store/directory.ts';
@@ -14,9 +14,12 @@ export interface ChangeDraft {
   readonly fleet?: string;
   readonly device?: string;
   readonly role?: RoleDocument;
+  readonly terms?: FleetTerms;
+  readonly issuer?: IssuerEntry;
   readonly reason?: string;
-  /** Which entries the change carries: one certificate by its serial number, or all of the device. */
-  readonly serial?: string;
+  /** Which entries the change carries: one certificate, several, or all of the device. */
+  readonly fingerprint?: string;
+  readonly fingerprints?: readonly string[];
 }
 
 export class Feed {
@@ -39,6 +42,8 @@ export class Feed {
       device: (draft.device as DeviceId | undefined) ?? null,
       entries: await entriesOf(write, draft),
       role: draft.role ?? null,
+      terms: draft.terms ?? null,
+      issuer: draft.issuer ?? null,
       reason: draft.reason ?? null,
     };
     const { id } = await write
@@ -81,9 +86,12 @@ export class Feed {
   }
 }
 
-async function entriesOf(write: Write, { serial, device }: ChangeDraft): Promise<DirectoryEntry[]> {
-  if (serial === undefined && device === undefined) return [];
-  const which = serial === undefined ? sql`c.device = ${device}` : sql`c.serial = ${serial}`;
+async function entriesOf(write: Write, draft: ChangeDraft): Promise<DirectoryEntry[]> {
+  const { fingerprint, fingerprints = fingerprint === undefined ? undefined : [fingerprint], device } = draft;
+  if (fingerprints === undefined && device === undefined) return [];
+  const which = fingerprints
+    ? sql`c.fingerprint IN (SELECT value FROM json_each(${JSON.stringify(fingerprints)}))`
+    : sql`c.device = ${device}`;
   const { rows } =
     await sql<EntryRow>`${sql.raw(entrySelect)} WHERE ${which} AND c.fingerprint IS NOT NULL`.execute(write);
   return rows.map(entryOf);

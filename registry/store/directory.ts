@@ -4,20 +4,47 @@
  * nothing is ever stale.
  */
 import Database, { type Statement } from 'better-sqlite3';
-import type { Directory, DirectoryEntry, RoleDocument } from '#common/contract/directory.ts';
+import type {
+  Directory,
+  DirectoryEntry,
+  FleetTerms,
+  IssuerEntry,
+  RoleDocument,
+} from '#common/contract/directory.ts';
 import { type EntryRow, entryOf } from '#common/contract/directory-row.ts';
-import type { DeviceId, Fingerprint } from '#common/identity.ts';
+import type { DeviceId, Fingerprint, FleetId } from '#common/identity.ts';
+import type { Tables } from './tables.ts';
 
 /** A reserved certificate has no fingerprint: nobody can find it. A deleted device leaves its row, in that state. */
 export const entrySelect = `
   SELECT c.fingerprint, c.serial, c.device, c.fleet, c.state AS certificate_state, d.state AS device_state,
-         coalesce(d.role, f.role) AS role, d.attributes, c.not_before_ms, c.not_after_ms
+         coalesce(d.role, d.assigned_role, f.role) AS role, d.attributes, c.not_before_ms, c.not_after_ms,
+         c.issuer, c.status_until_ms, c.renew_after_ms
   FROM certificates c JOIN devices d ON d.id = c.device JOIN fleets f ON f.id = d.fleet`;
+
+/** An issuer as the gateways need it; its row holds more. */
+export const issuerSelect = 'SELECT id, kind, state, certificate, fleet, mode, status_until_ms FROM issuers';
+
+export type IssuerRow = Pick<
+  Tables['issuers'],
+  'id' | 'kind' | 'state' | 'certificate' | 'fleet' | 'mode' | 'status_until_ms'
+>;
+
+export const issuerOf = (row: IssuerRow): IssuerEntry => ({
+  id: row.id,
+  kind: row.kind,
+  state: row.state,
+  certificate: row.certificate,
+  fleet: row.fleet as FleetId | null,
+  mode: row.mode,
+  statusUntilMs: row.status_until_ms,
+});
 
 /** The values of `entrySelect` by their names. */
 function rowOf(values: unknown[]): EntryRow {
-  const [fingerprint, serial, device, fleet, certificate_state, device_state, role, attributes, from, until] =
+  const [fingerprint, serial, device, fleet, certificate_state, device_state, role, attributes, ...more] =
     values;
+  const [from, until, issuer, status_until_ms, renew_after_ms] = more;
   return {
     fingerprint,
     serial,
@@ -29,6 +56,9 @@ function rowOf(values: unknown[]): EntryRow {
     attributes,
     not_before_ms: from,
     not_after_ms: until,
+    issuer,
+    status_until_ms,
+    renew_after_ms,
   } as EntryRow;
 }
 
@@ -49,6 +79,9 @@ export class FileDirectory implements Directory, Disposable {
   readonly #find: Statement<[string]>;
   readonly #ofDevice: Statement<[string], EntryRow>;
   readonly #role: Statement<[string], { document: string }>;
+  readonly #fleet: Statement<[string], { grace_ms: number; skew_ms: number }>;
+  readonly #allIssuers: Statement<[], IssuerRow>;
+  #issuers: { readonly byId: ReadonlyMap<string, IssuerEntry>; readonly asOf: number } | undefined;
   /** Documents by name with the text they were parsed from, so that an unchanged role is the same object. */
   readonly #roles = new Map<string, { text: string; role: RoleDocument; asOf: number }>();
 
@@ -59,6 +92,8 @@ export class FileDirectory implements Directory, Disposable {
     this.#find = db.prepare<[string]>(`${entrySelect} WHERE c.fingerprint = ?`).raw();
     this.#ofDevice = db.prepare(`${entrySelect} WHERE c.device = ? AND c.fingerprint IS NOT NULL`);
     this.#role = db.prepare('SELECT document FROM roles WHERE name = ?');
+    this.#fleet = db.prepare('SELECT grace_ms, skew_ms FROM fleets WHERE id = ?');
+    this.#allIssuers = db.prepare(issuerSelect);
   }
 
   /** `commits` counts what was written to the file since the program started, by anyone. */
@@ -102,6 +137,27 @@ export class FileDirectory implements Directory, Disposable {
     const role = known?.text === text ? known.role : (JSON.parse(text) as RoleDocument);
     this.#roles.set(name, { text, role, asOf });
     return role;
+  }
+
+  fleet(id: FleetId): FleetTerms | undefined {
+    const row = this.#fleet.get(id);
+    return row && { id, graceMs: row.grace_ms, skewMs: row.skew_ms };
+  }
+
+  issuer(id: string): IssuerEntry | undefined {
+    return this.#issuersNow().get(id);
+  }
+
+  issuers(): readonly IssuerEntry[] {
+    return [...this.#issuersNow().values()].filter(({ state }) => state !== 'removed');
+  }
+
+  #issuersNow(): ReadonlyMap<string, IssuerEntry> {
+    const asOf = this.#commits();
+    if (this.#issuers?.asOf !== asOf) {
+      this.#issuers = { byId: new Map(this.#allIssuers.all().map((row) => [row.id, issuerOf(row)])), asOf };
+    }
+    return this.#issuers.byId;
   }
 
   lagMs(): number {

@@ -1,7 +1,7 @@
 /** Admission: the first check that fails decides, and what is not known is not let in. */
 import { expect, test } from 'vitest';
 import type { DirectoryEntry } from '#common/contract/directory.ts';
-import { type Arrival, admit, refusalOf } from '../../../../gateway/admission/admit.ts';
+import { type Arrival, admit, refusalOf, scopeOf } from '../../../../gateway/admission/admit.ts';
 
 const nowMs = 1_800_000_000_000;
 const entry = {
@@ -12,6 +12,8 @@ const entry = {
   deviceState: 'active',
   notBeforeMs: nowMs - 1000,
   notAfterMs: nowMs + 1000,
+  issuer: 'issuing',
+  statusUntilMs: null,
 } as unknown as DirectoryEntry;
 const peer = {
   address: '192.0.2.1:5',
@@ -24,6 +26,8 @@ const peer = {
 const arrival: Arrival = {
   peer,
   entry,
+  issuer: { id: 'issuing', state: 'preferred', statusUntilMs: null } as unknown as Arrival['issuer'],
+  terms: undefined,
   clientId: 'pump-1',
   severalSessions: false,
   lagMs: 0,
@@ -39,7 +43,7 @@ test('a device whose every check passes is admitted, and each check is told', ()
 });
 
 const with_ = (change: Partial<Arrival>) => ({ ...arrival, ...change });
-const withPeer = (change: object) => with_({ peer: { ...peer, ...change } });
+const withPeer = (change: object) => with_({ peer: { ...peer, ...change }, entry: undefined });
 const withEntry = (change: object) => with_({ entry: { ...entry, ...change } as DirectoryEntry });
 
 test.each([
@@ -53,6 +57,15 @@ test.each([
   ['unknown-certificate', with_({ entry: undefined })],
   ['certificate-revoked', withEntry({ certificateState: 'revoked' })],
   ['certificate-revoked', withEntry({ certificateState: 'reserved' })],
+  ['certificate-held', withEntry({ certificateState: 'held' })],
+  ['issuer-not-trusted', with_({ issuer: undefined })],
+  ['issuer-not-trusted', with_({ issuer: { state: 'removed' } as Arrival['issuer'] })],
+  ['revocation-unknown', withEntry({ statusUntilMs: nowMs - 1 })],
+  [
+    'revocation-unknown',
+    with_({ issuer: { state: 'active', statusUntilMs: nowMs - 1 } as Arrival['issuer'] }),
+  ],
+  ['device-pending', withEntry({ deviceState: 'pending' })],
   ['certificate-expired', withEntry({ notAfterMs: nowMs - 1 })],
   ['certificate-not-yet-valid', withEntry({ notBeforeMs: nowMs + 1 })],
   ['device-disabled', withEntry({ deviceState: 'disabled' })],
@@ -75,4 +88,22 @@ test('several sessions have the device id and a suffix', () => {
   for (const clientId of ['pump-1', 'pump-1/a', 'pump-1:a'])
     expect(refusalOf(with_({ clientId, severalSessions: true }))).toBeNull();
   expect(refusalOf(with_({ clientId: null }))).toBeNull();
+});
+
+test('outside its validity a certificate is good for renewal, within grace and skew of its fleet', () => {
+  const terms = { id: 'plant', graceMs: 5_000, skewMs: 3_000 } as unknown as Arrival['terms'];
+  const at = (offsetMs: number) => ({ ...arrival, terms, nowMs: nowMs + offsetMs });
+  expect(refusalOf(at(0))).toBeNull();
+  expect(scopeOf(at(0))).toBe('whole');
+  for (const offsetMs of [1_001, 6_000, -1_001, -4_000]) {
+    expect(refusalOf(at(offsetMs))).toBeNull();
+    expect(scopeOf(at(offsetMs))).toBe('renewal');
+  }
+  expect(refusalOf(at(6_001))?.kind).toBe('certificate-expired');
+  expect(refusalOf(at(-4_001))?.kind).toBe('certificate-not-yet-valid');
+});
+
+test('what TLS thinks of the chain of a certificate that is recorded does not matter', () => {
+  const late = { ...arrival, peer: { ...peer, chainError: 'CERT_HAS_EXPIRED', leafError: 'no EKU' } };
+  expect(refusalOf(late)).toBeNull();
 });

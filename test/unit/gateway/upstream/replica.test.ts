@@ -34,6 +34,9 @@ const entry = (digit: string, device: string, more: Partial<DirectoryEntry> = {}
   attributes: {},
   notBeforeMs: 0,
   notAfterMs: 9_000_000,
+  issuer: 'issuing',
+  statusUntilMs: null,
+  renewAfterMs: 6_000_000,
   ...more,
 });
 
@@ -45,6 +48,8 @@ const change = (id: number, kind: Change['kind'], more: Partial<Change> = {}): C
   device: null,
   entries: [],
   role: null,
+  terms: null,
+  issuer: null,
   reason: null,
   ...more,
 });

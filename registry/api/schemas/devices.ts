@@ -1,0 +1,128 @@
+/** Devices, certificates and decisions, as the API takes and gives them. */
+import Type from 'typebox';
+import { certificateStates, deviceStates } from '#common/contract/directory.ts';
+import {
+  attributes,
+  closed,
+  deviceId,
+  fingerprint,
+  fleetId,
+  nullable,
+  page,
+  paging,
+  reason,
+  time,
+  words,
+} from './words.ts';
+
+const certificate = Type.Object({
+  issuer: Type.String(),
+  serialNumber: Type.String(),
+  fingerprint: nullable(Type.String()),
+  device: Type.String(),
+  fleet: Type.String(),
+  state: words(certificateStates),
+  notBefore: time,
+  notAfter: time,
+  renewAfter: nullable(time),
+  revokedAt: nullable(time),
+  reason: nullable(Type.String()),
+});
+
+const session = Type.Object({
+  protocol: Type.String(),
+  gateway: Type.String(),
+  address: Type.String(),
+  clientId: Type.String(),
+  fingerprint: Type.String(),
+  connectedAt: time,
+});
+
+const device = {
+  id: Type.String(),
+  fleet: Type.String(),
+  state: words(deviceStates),
+  role: nullable(Type.String()),
+  attributes: Type.Record(Type.String(), Type.String()),
+  createdAt: time,
+  updatedAt: time,
+};
+
+const decision = Type.Object({
+  time,
+  gateway: Type.String(),
+  protocol: Type.String(),
+  address: Type.String(),
+  device: nullable(Type.String()),
+  fingerprint: nullable(Type.String()),
+  clientId: nullable(Type.String()),
+  admitted: Type.Boolean(),
+  reason: nullable(Type.String()),
+  checks: Type.Array(Type.Object({ name: Type.String(), passed: Type.Boolean(), detail: Type.String() })),
+});
+
+export const enrollSchemas = {
+  body: Type.Object(
+    { deviceId, csr: Type.String({ minLength: 1 }), attributes: Type.Optional(attributes) },
+    closed,
+  ),
+  enrolled: Type.Object({
+    deviceId: Type.String(),
+    fleet: Type.String(),
+    serialNumber: Type.String(),
+    fingerprint: Type.String(),
+    notBefore: time,
+    notAfter: time,
+    renewAfter: time,
+    certificate: Type.String(),
+    chain: Type.String(),
+    ca: Type.String(),
+  }),
+};
+
+export const deviceSchemas = {
+  params: Type.Object({ device: deviceId }),
+  query: Type.Object(
+    {
+      fleet: Type.Optional(fleetId),
+      state: Type.Optional(words(deviceStates)),
+      q: Type.Optional(Type.String({ maxLength: 64 })),
+      ...paging,
+    },
+    closed,
+  ),
+  patch: Type.Object(
+    { attributes: Type.Optional(attributes), role: Type.Optional(nullable(Type.String({ maxLength: 64 }))) },
+    closed,
+  ),
+  revoke: nullable(Type.Object({ reason: Type.Optional(reason) }, closed)),
+  list: page(Type.Object(device)),
+  details: Type.Object({ ...device, certificates: Type.Array(certificate), sessions: Type.Array(session) }),
+};
+
+export const certificateSchemas = {
+  params: Type.Object({ fingerprint }),
+  query: Type.Object(
+    {
+      device: Type.Optional(deviceId),
+      fleet: Type.Optional(fleetId),
+      state: Type.Optional(words(certificateStates)),
+      ...paging,
+    },
+    closed,
+  ),
+  list: page(certificate),
+  details: Type.Object({ ...certificate.properties, certificate: nullable(Type.String()) }),
+};
+
+export const decisionSchemas = {
+  query: Type.Object(
+    {
+      fingerprint: Type.Optional(Type.String({ maxLength: 95 })),
+      reason: Type.Optional(Type.String({ maxLength: 64 })),
+      limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
+    },
+    closed,
+  ),
+  list: Type.Object({ items: Type.Array(decision) }),
+};
