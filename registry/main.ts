@@ -124,7 +124,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     giveBack: { token: (write, id) => tokens.giveBack(write, id) },
     observe,
   });
-  const enrollment = new Enrollment({ issuance, fleets, profiles, tokens, clock, observe });
+  const enrollment = new Enrollment({ issuance, fleets, profiles, tokens, chains: [], clock, observe });
   const desk = new LineDesk({});
   const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
 

@@ -37,7 +37,14 @@ export const enrollRoutes = (parts: EnrollRoutesParts) => (app: FastifyInstance)
     if (csr.length > maxCsrBytes * 1.5) throw tooLarge(maxCsrBytes);
     const der = csrDer(csr);
     if (der.length > maxCsrBytes) throw tooLarge(maxCsrBytes);
-    return enrollment.enroll({ token, device: parseDeviceId(deviceId), csr: der, attributes });
+    const credential = { secret: token };
+    return enrollment.enroll({
+      credential,
+      fleet: null,
+      device: parseDeviceId(deviceId),
+      csr: der,
+      attributes,
+    });
   }
 
   app.post(

@@ -3,8 +3,9 @@ import { hash } from 'node:crypto';
 import type { Clock } from '#common/clock.ts';
 import type { IssuedCertificate } from '#common/contract/enrollment.ts';
 import { Fault } from '#common/fault.ts';
-import type { DeviceId, FleetId } from '#common/identity.ts';
+import { type DeviceId, type FleetId, parseDeviceId } from '#common/identity.ts';
 import type { Write } from '../store/writer.ts';
+import type { ChainReader, Credential, EnrollmentRight } from './credential.ts';
 import { readCsr } from './csr.ts';
 import type { Fleets } from './fleets.ts';
 import { type Issuance, type IssuanceStep, issuanceSteps } from './issuance.ts';
@@ -15,8 +16,11 @@ export const enrollmentSteps = ['check-credential', 'read-csr', ...issuanceSteps
 export type EnrollmentStep = (typeof enrollmentSteps)[number] | IssuanceStep;
 
 export interface EnrollmentRequest {
-  readonly token: string;
-  readonly device: DeviceId;
+  readonly credential: Credential;
+  /** The fleet that was named; null to take the one of the credential. */
+  readonly fleet: FleetId | null;
+  /** Null to take the CN of the CSR. */
+  readonly device: DeviceId | null;
   /** DER. */
   readonly csr: Buffer;
   readonly attributes: Readonly<Record<string, string>>;
@@ -27,6 +31,8 @@ export interface EnrollmentParts {
   fleets: Fleets;
   profiles: Profiles;
   tokens: Tokens;
+  /** Kinds of certificates that may enroll, asked in order. */
+  chains: readonly ChainReader[];
   clock: Clock;
   observe: (step: EnrollmentStep) => void;
 }
@@ -43,28 +49,48 @@ export class Enrollment {
    * another fleet. Nothing is spent unless a certificate is issued.
    */
   async enroll(request: EnrollmentRequest): Promise<IssuedCertificate> {
-    const { issuance, fleets, profiles, tokens, clock, observe } = this.#parts;
-    const { device, attributes } = request;
+    const { issuance, fleets, profiles, clock, observe } = this.#parts;
+    const { attributes } = request;
     observe('check-credential');
-    const token = await tokens.check(request.token, device);
-    const fleet = token.fleet as FleetId;
+    const right = await this.#rightOf(request.credential);
+    const { fleet } = right;
+    if (request.fleet !== null && request.fleet !== fleet)
+      throw new Fault('token-scope', `This credential enrolls devices of the fleet ${fleet}.`);
+    if (request.device !== null) judgeDevice(right, request.device);
     observe('read-csr');
     const csr = await readCsr(request.csr);
+    const device = request.device ?? parseDeviceId(csr.commonNames[0] ?? '');
+    judgeDevice(right, device);
     const { profile } = await fleets.terms(fleet);
     const mandate = {
       device,
       fleet,
       profile: await profiles.find(profile),
-      source: `token:${token.id}`,
-      actor: `token:${token.id}`,
+      source: right.source,
+      actor: right.actor,
       replaces: null,
       spend: async (write: Write) => {
-        await tokens.spend(write, token.id);
+        await right.spend(write);
         await admitDevice(write, { device, fleet, attributes }, clock.now());
       },
     };
     return issuance.issue(mandate, csr, hash('sha256', request.csr, 'hex'));
   }
+
+  async #rightOf(credential: Credential): Promise<EnrollmentRight> {
+    const { tokens, chains } = this.#parts;
+    if ('secret' in credential) return tokens.right(credential.secret);
+    for (const read of chains) {
+      const right = await read(credential.chain);
+      if (right) return right;
+    }
+    throw new Fault('unauthenticated', 'This certificate enrolls nobody; bring an enrollment token.');
+  }
+}
+
+function judgeDevice({ device }: EnrollmentRight, asked: DeviceId): void {
+  if (device !== null && device !== asked)
+    throw new Fault('token-scope', `This credential is for the device ${device} only.`);
 }
 
 /**

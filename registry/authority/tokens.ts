@@ -6,6 +6,7 @@ import type { DeviceId, FleetId } from '#common/identity.ts';
 import type { Tables } from '../store/tables.ts';
 import type { Write, Writer } from '../store/writer.ts';
 import type { Audit } from './audit.ts';
+import type { EnrollmentRight } from './credential.ts';
 import { hashSecret, makeId, makeSecret } from './secret.ts';
 
 export interface TokenView {
@@ -96,8 +97,8 @@ export class Tokens {
     });
   }
 
-  /** Whether the token may enroll this device now. Faults `token-…`. Spends nothing yet. */
-  async check(secret: string, device: DeviceId): Promise<TokenRow> {
+  /** What a token is good for now. Faults `token-…`. Spends nothing yet. */
+  async right(secret: string): Promise<EnrollmentRight> {
     const row = await this.#read
       .selectFrom('tokens')
       .selectAll()
@@ -109,14 +110,17 @@ export class Tokens {
       throw new Fault('token-expired', 'This enrollment token has expired; ask for a new one.');
     if (row.uses_left <= 0)
       throw new Fault('token-spent', 'This enrollment token has been used up; ask for a new one.');
-    if (row.device !== null && row.device !== device) {
-      throw new Fault('token-scope', `This enrollment token is for the device ${row.device} only.`);
-    }
-    return row;
+    return {
+      fleet: row.fleet as FleetId,
+      device: row.device as DeviceId | null,
+      source: `token:${row.id}`,
+      actor: `token:${row.id}`,
+      spend: (write) => this.#spend(write, row.id),
+    };
   }
 
   /** Takes one use, atomically: of two who spend the last use at once, one gets `token-spent`. */
-  async spend(write: Write, id: string): Promise<void> {
+  async #spend(write: Write, id: string): Promise<void> {
     const { numUpdatedRows } = await write
       .updateTable('tokens')
       .set(({ eb }) => ({ uses_left: eb('uses_left', '-', 1) }))
