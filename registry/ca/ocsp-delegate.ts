@@ -1,0 +1,117 @@
+/**
+ * Who signs OCSP answers for one issuer: a key that is made here and never leaves memory, with a certificate of that
+ * issuer which is renewed after two thirds of its life. So the issuer's key signs once in weeks, not once an answer.
+ */
+import { generateKeyPairSync, hash } from 'node:crypto';
+import { type Cancel, type Clock, timestamp } from '#common/clock.ts';
+import { Fault } from '#common/fault.ts';
+import type { Logger } from '#common/log.ts';
+import { makeSerialNumber } from './ca-certificates.ts';
+import * as d from './der.ts';
+import { type IssuerIdentity, publicKeyBitsOf } from './issuer-identity.ts';
+import type { OcspKey } from './ocsp-response.ts';
+import type { TbsSigner } from './signature-algorithm.ts';
+
+export interface OcspDelegateOptions {
+  issuer: IssuerIdentity;
+  /** Nothing that an issuer signed outlives it. */
+  issuerNotAfterMs: number;
+  signer: TbsSigner;
+  lifetimeMs: number;
+  clock: Clock;
+  log: Logger;
+}
+
+const renewAfter = 2 / 3;
+const retryMs = 60_000;
+const backdateMs = 3_600_000;
+
+export class OcspDelegate implements Disposable {
+  #current: OcspKey;
+  readonly #options: OcspDelegateOptions;
+  #cancel: Cancel = () => {};
+
+  private constructor(options: OcspDelegateOptions, current: OcspKey) {
+    this.#options = options;
+    this.#current = current;
+    this.#schedule();
+  }
+
+  static async open(options: OcspDelegateOptions): Promise<OcspDelegate> {
+    return new OcspDelegate(options, await makeOcspKey(options, options.clock.now()));
+  }
+
+  /** Null once it has expired, which only an issuer that could not sign for a third of its life brings about. */
+  get current(): OcspKey | null {
+    return this.#current.notAfterMs > this.#options.clock.now() ? this.#current : null;
+  }
+
+  #schedule(): void {
+    const leftMs = this.#current.notAfterMs - this.#options.clock.now();
+    this.#cancel = this.#options.clock.after(leftMs * renewAfter, () => void this.#renew());
+  }
+
+  async #renew(): Promise<void> {
+    const { clock, log } = this.#options;
+    try {
+      this.#current = await makeOcspKey(this.#options, clock.now());
+      log.info(
+        { notAfter: timestamp(this.#current.notAfterMs) },
+        'The certificate of the OCSP signer was renewed.',
+      );
+      this.#schedule();
+    } catch (thrown) {
+      log.error(
+        { fault: Fault.of(thrown).message },
+        'The certificate of the OCSP signer could not be renewed.',
+      );
+      this.#cancel = clock.after(retryMs, () => void this.#renew());
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#cancel();
+  }
+}
+
+/** P-256 whatever the issuer's key is: an answer then costs some thirty microseconds, and any client can verify it. */
+async function makeOcspKey(options: OcspDelegateOptions, nowMs: number): Promise<OcspKey> {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const publicKeyInfo = publicKey.export({ type: 'spki', format: 'der' });
+  const startMs = Math.floor(nowMs / 1000) * 1000;
+  const notAfterMs = Math.min(startMs + options.lifetimeMs, options.issuerNotAfterMs);
+  const keyHash = hash('sha1', publicKeyBitsOf(publicKeyInfo), 'buffer');
+  const { algorithm } = options.signer;
+  const tbs = d.sequence(
+    d.der(d.context(0), d.integerOf(2n)),
+    d.integer(makeSerialNumber()),
+    algorithm.identifier,
+    options.issuer.name,
+    d.sequence(d.time(startMs - backdateMs), d.time(notAfterMs)),
+    subject,
+    publicKeyInfo,
+    d.der(d.context(3), extensionsOf(options.issuer.keyId, keyHash)),
+  );
+  const signature = await options.signer.sign(tbs);
+  const certificate = d.sequence(tbs, algorithm.identifier, d.bitString(signature));
+  return { key: privateKey, keyHash, certificate, notAfterMs };
+}
+
+const subject = d.sequence(
+  d.der(0x31, d.sequence(d.oid('2.5.4.3'), d.der(0x0c, Buffer.from('Fleetgate OCSP signer')))),
+);
+
+/**
+ * RFC 6960, section 4.2.2.2: the purpose, and by ocsp-nocheck (4.2.2.2.1) that nobody need ask whether the delegate
+ * itself is revoked: it lives for weeks, and its key only as long as this process.
+ */
+const extensionsOf = (issuerKeyId: Buffer, keyId: Buffer): Buffer =>
+  d.sequence(
+    d.extension(d.oid('2.5.29.19'), d.sequence(), true),
+    // digitalSignature alone: the first of the bits, seven unused.
+    d.extension(d.oid('2.5.29.15'), d.der(d.tags.bitString, Buffer.from([7, 0x80])), true),
+    d.extension(d.oid('2.5.29.37'), d.sequence(d.oid('1.3.6.1.5.5.7.3.9'))),
+    d.extension(d.oid('1.3.6.1.5.5.7.48.1.5'), d.derNull),
+    d.extension(d.oid('2.5.29.14'), d.octetString(keyId)),
+    d.extension(d.oid('2.5.29.35'), d.sequence(d.der(0x80, issuerKeyId))),
+  );
