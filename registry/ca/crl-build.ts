@@ -3,11 +3,13 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { Fault } from '#common/fault.ts';
 import { assembleCrl, type CrlContents } from './crl.ts';
-import type { TbsSigner } from './signature-algorithm.ts';
+import type { TbsSigner } from './tbs-signer.ts';
 
 export interface CrlTask {
   /** The registry's SQLite file. */
   readonly path: string;
+  /** Its id in there. */
+  readonly issuer: string;
   readonly contents: CrlContents;
   /** What expired before may be left out: a revoked certificate stays until a list after its end (RFC 5280, section 3.3). */
   readonly notAfterMs: number;

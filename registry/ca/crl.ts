@@ -16,7 +16,7 @@ import {
   sequence,
   tags,
   time,
-} from './der.ts';
+} from './der-writer.ts';
 
 export interface RevokedEntry {
   /** Lower-case hex, even length, positive, at most 20 octets, the first not zero. */

@@ -1,7 +1,7 @@
 /** What names an issuer in CRLs and OCSP: its subject, its public key and its key identifier, cut out of its certificate. */
 import { hash } from 'node:crypto';
-import { context, oid, tags } from './der.ts';
 import { DerReader } from './der-reader.ts';
+import { context, oid, tags } from './der-writer.ts';
 
 export interface IssuerIdentity {
   /** The subject as it is encoded: byte for byte what the issuer field of its CRL must say (RFC 5280, section 5.1.2.3). */

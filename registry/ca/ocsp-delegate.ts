@@ -7,10 +7,10 @@ import { type Cancel, type Clock, timestamp } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import { makeSerialNumber } from './ca-certificates.ts';
-import * as d from './der.ts';
+import * as d from './der-writer.ts';
 import { type IssuerIdentity, publicKeyBitsOf } from './issuer-identity.ts';
 import type { OcspKey } from './ocsp-response.ts';
-import type { TbsSigner } from './signature-algorithm.ts';
+import type { TbsSigner } from './tbs-signer.ts';
 
 export interface OcspDelegateOptions {
   issuer: IssuerIdentity;
@@ -85,7 +85,7 @@ async function makeOcspKey(options: OcspDelegateOptions, nowMs: number): Promise
   const tbs = d.sequence(
     d.der(d.context(0), d.integerOf(2n)),
     d.integer(makeSerialNumber()),
-    algorithm.identifier,
+    algorithm.der,
     options.issuer.name,
     d.sequence(d.time(startMs - backdateMs), d.time(notAfterMs)),
     subject,
@@ -93,7 +93,7 @@ async function makeOcspKey(options: OcspDelegateOptions, nowMs: number): Promise
     d.der(d.context(3), extensionsOf(options.issuer.keyId, keyHash)),
   );
   const signature = await options.signer.sign(tbs);
-  const certificate = d.sequence(tbs, algorithm.identifier, d.bitString(signature));
+  const certificate = d.sequence(tbs, algorithm.der, d.bitString(signature));
   return { key: privateKey, keyHash, certificate, notAfterMs };
 }
 

@@ -2,8 +2,9 @@
  * OCSP requests (RFC 6960, section 4.1) read strictly and within bounds. Who asks is of no interest: the signature of
  * a request is passed over, as RFC 5019 says that there is none.
  */
-import { context, oid, tags } from './der.ts';
+
 import { DerReader, malformed } from './der-reader.ts';
+import { context, oid, tags } from './der-writer.ts';
 
 export interface CertId {
   readonly hash: 'sha1' | 'sha256';

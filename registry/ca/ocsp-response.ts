@@ -14,8 +14,8 @@ import {
   octetString,
   oid,
   sequence,
-} from './der.ts';
-import { signatureAlgorithmOf } from './signature-algorithm.ts';
+} from './der-writer.ts';
+import { signatureAlgorithmOf } from './tbs-signer.ts';
 
 export type CertStatus =
   | { readonly kind: 'good' }
@@ -77,8 +77,8 @@ export function buildOcspResponse(answer: BasicAnswer, signer: OcspKey): Buffer 
   const algorithm = signatureAlgorithmOf(signer.key);
   const basic = sequence(
     data,
-    algorithm.identifier,
-    bitString(sign(algorithm.hash, data, signer.key)),
+    algorithm.der,
+    bitString(sign(algorithm.digest, data, signer.key)),
     der(context(0), sequence(signer.certificate)),
   );
   return sequence(successful, der(context(0), sequence(oids.basic, octetString(basic))));

@@ -13,7 +13,7 @@ import {
 import { importKey } from '#common/x509/crypto-key.ts';
 import { type IssuerIdentity, issuerIdentityOf } from '../../registry/ca/issuer-identity.ts';
 import { localSigner } from '../../registry/ca/local-signer.ts';
-import type { TbsSigner } from '../../registry/ca/signature-algorithm.ts';
+import type { TbsSigner } from '../../registry/ca/tbs-signer.ts';
 
 export const keyTypes = ['P-256', 'P-384', 'Ed25519', 'RSA-2048', 'RSA-3072'] as const;
 export type KeyType = (typeof keyTypes)[number];

@@ -17,7 +17,7 @@ const issuer = await makeTestIssuer('P-256');
 const atMs = Date.UTC(2026, 0, 2, 3, 4, 5);
 
 async function build(revoked: Iterable<RevokedEntry>, change: Partial<CrlContents> = {}) {
-  const algorithm = issuer.signer.algorithm.identifier;
+  const algorithm = issuer.signer.algorithm.der;
   const tbs = buildTbsCrl(
     {
       issuerName: issuer.identity.name,

@@ -1,25 +1,25 @@
 /** How a key of this house signs: the AlgorithmIdentifier that says so, and the hash to give to `crypto.sign`. */
 import type { KeyObject } from 'node:crypto';
 import { Fault } from '#common/fault.ts';
-import { derNull, oid, sequence } from './der.ts';
+import { derNull, oid, sequence } from './der-writer.ts';
 
 export interface SignatureAlgorithm {
   /** AlgorithmIdentifier in DER. */
-  readonly identifier: Buffer;
+  readonly der: Buffer;
   /** Null where the algorithm hashes by itself (RFC 8032). */
-  readonly hash: 'sha256' | 'sha384' | null;
+  readonly digest: 'sha256' | 'sha384' | null;
 }
 
 /** ECDSA: no parameters (RFC 5758, section 3.2). */
-const ecdsaSha256: SignatureAlgorithm = { identifier: sequence(oid('1.2.840.10045.4.3.2')), hash: 'sha256' };
-const ecdsaSha384: SignatureAlgorithm = { identifier: sequence(oid('1.2.840.10045.4.3.3')), hash: 'sha384' };
+const ecdsaSha256: SignatureAlgorithm = { der: sequence(oid('1.2.840.10045.4.3.2')), digest: 'sha256' };
+const ecdsaSha384: SignatureAlgorithm = { der: sequence(oid('1.2.840.10045.4.3.3')), digest: 'sha384' };
 /** RSA PKCS #1 v1.5: NULL parameters (RFC 4055, section 5). */
 const rsaSha256: SignatureAlgorithm = {
-  identifier: sequence(oid('1.2.840.113549.1.1.11'), derNull),
-  hash: 'sha256',
+  der: sequence(oid('1.2.840.113549.1.1.11'), derNull),
+  digest: 'sha256',
 };
 /** RFC 8410, section 3: no parameters. */
-const ed25519: SignatureAlgorithm = { identifier: sequence(oid('1.3.101.112')), hash: null };
+const ed25519: SignatureAlgorithm = { der: sequence(oid('1.3.101.112')), digest: null };
 
 /** Of a private or public key. Faults `csr-key-type` for keys that this house never uses. */
 export function signatureAlgorithmOf({
