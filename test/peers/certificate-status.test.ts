@@ -164,9 +164,13 @@ async function serve(issuer: TestIssuer): Promise<{ url: string; server: Server;
     clock,
     log: silentLog,
   });
-  const server = createServer(async (request, response) => {
-    const { der } = responder.answer(Buffer.concat(await request.toArray()));
-    response.setHeader('content-type', 'application/ocsp-response').end(der);
+  const server = createServer((request, response) => {
+    const parts: Buffer[] = [];
+    request.on('data', (part: Buffer) => parts.push(part));
+    request.once('end', () => {
+      const { der } = responder.answer(Buffer.concat(parts));
+      response.setHeader('content-type', 'application/ocsp-response').end(der);
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/ocsp`, server, delegate };
