@@ -58,6 +58,11 @@ export function openMetrics() {
       'From the registry commit to the end of the last connection.',
       latencyBuckets,
     ),
+    crlNextUpdateTimestampSeconds: gauge(
+      'crl_next_update_timestamp_seconds',
+      'When the CRL that is published for an issuer ends, in seconds since 1970.',
+      ['issuer'],
+    ),
     directoryLagSeconds: gauge(
       'directory_lag_seconds',
       'How long ago the directory was last known to be complete.',

@@ -16,10 +16,11 @@ import { enrollRoutes } from './api/enroll-routes.ts';
 import { feedRoutes } from './api/feed-routes.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
 import { pageRoutes } from './api/pages.ts';
-import { PkiDoor } from './api/pki-door.ts';
+import { type PkiContent, PkiDoor } from './api/pki-door.ts';
 import { RateLimits } from './api/rate-limits.ts';
 import { ApiTokens } from './authority/api-tokens.ts';
 import { Audit } from './authority/audit.ts';
+import { CertificateStatuses } from './authority/certificate-status.ts';
 import { Certificates } from './authority/certificates.ts';
 import { Devices } from './authority/devices.ts';
 import { Enrollment, type EnrollmentStep } from './authority/enroll.ts';
@@ -27,16 +28,22 @@ import { Feed } from './authority/feed.ts';
 import { Fleets } from './authority/fleets.ts';
 import { GatewayRegister } from './authority/gateway-register.ts';
 import { Gateways } from './authority/gateways.ts';
+import { recordHouseCertificate } from './authority/house-certificates.ts';
 import { Issuance } from './authority/issuance.ts';
 import { firstIssuer, Issuers } from './authority/issuers.ts';
 import { LineDesk } from './authority/line-desk.ts';
+import { OcspIssuers } from './authority/ocsp-issuers.ts';
+import { laterAnswer, OcspResponder } from './authority/ocsp-responder.ts';
 import { Profiles } from './authority/profiles.ts';
+import { RevocationLists } from './authority/revocation-lists.ts';
 import { Roles } from './authority/roles.ts';
+import { stapleDesk } from './authority/staple-desk.ts';
 import { Status } from './authority/status.ts';
 import { Tokens } from './authority/tokens.ts';
 import { openCaKeys } from './ca/ca-keys.ts';
 import { DoorCertificates } from './ca/door-certificates.ts';
 import { IssuingCa } from './ca/issuing-ca.ts';
+import type { CertificatePlan } from './ca/plan.ts';
 import type { RegistrySettings } from './settings.ts';
 import { FileDirectory } from './store/directory.ts';
 import { Store } from './store/store.ts';
@@ -78,14 +85,53 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const store = opened.use(Store.open(dataDir));
   const directory = opened.use(FileDirectory.open(store.path, () => store.writer.commits));
   const keys = await openCaKeys(dataDir, settings.ca, clock);
-  const certificatesOfCa = { root: keys.root, issuing: keys.issuing };
-  const pki = opened.use(await PkiDoor.open(host, settings.pki.port, () => certificatesOfCa, log));
+  // The door opens before there is anything behind it, since certificates carry its address.
+  let pkiContent: PkiContent = {
+    certificates: () => ({ root: keys.root, issuing: keys.issuing }),
+    crl: () => undefined,
+    ocsp: () => laterAnswer,
+  };
+  const { pki: pkiSettings } = settings;
+  const pki = opened.use(
+    await PkiDoor.open({
+      host,
+      port: pkiSettings.port,
+      maxOcspRequest: pkiSettings.maxOcspRequest,
+      content: {
+        certificates: () => pkiContent.certificates(),
+        crl: (name) => pkiContent.crl(name),
+        ocsp: (request) => pkiContent.ocsp(request),
+      },
+      clock,
+      log,
+    }),
+  );
   const pkiUrl = urlOf('http', host, pki.port);
-  const ca = await IssuingCa.open(keys, () => `${pkiUrl}/ca/issuing.cer`);
+  const pkiBase = (pkiSettings.url ?? pkiUrl).replace(/\/$/, '');
+  const revocationUrls = { crl: [`${pkiBase}/crl/${firstIssuer}.crl`], ocsp: [`${pkiBase}/ocsp`] };
+  const ca = await IssuingCa.open(
+    keys,
+    () => `${pkiBase}/ca/${firstIssuer}.cer`,
+    () => revocationUrls,
+  );
+
+  const { read, writer } = store;
+  const record = recordHouseCertificate(writer, clock);
+  const recordPlan = (purpose: 'door' | 'gateway') => (plan: CertificatePlan, name: string) =>
+    record({
+      issuer: firstIssuer,
+      serial: plan.serialNumber,
+      purpose,
+      name,
+      not_after_ms: plan.notAfterMs,
+    });
+  let responder: OcspResponder | undefined;
   const names = ['localhost', '127.0.0.1', '::1', hostname(), ...(options.doorNames ?? [])];
   const doors = opened.use(
     await DoorCertificates.open({
       ca,
+      record: (plan) => recordPlan('door')(plan, plan.commonName),
+      staple: (certificate) => responder?.about(certificate)?.der ?? null,
       names: [...new Set(names)],
       lifetimeMs: settings.ca.doorLifetime,
       clock,
@@ -93,7 +139,6 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     }),
   );
 
-  const { read, writer } = store;
   const audit = new Audit(read, clock);
   const feed = new Feed(read, clock);
   const gateways = new Gateways({ feed, metrics, clock, log, timeoutMs: settings.registry.receiptTimeout });
@@ -109,6 +154,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     writer,
     audit,
     ca,
+    record: recordPlan('gateway'),
     trustDomain,
     lifetimeMs: settings.ca.doorLifetime,
     clock,
@@ -125,7 +171,6 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     observe,
   });
   const enrollment = new Enrollment({ issuance, fleets, profiles, tokens, chains: [], clock, observe });
-  const desk = new LineDesk({});
   const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
 
   const adminTokenFile = join(dataDir, 'admin.token');
@@ -135,6 +180,42 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   await apiTokens.seed(adminTokenFile);
   const abandoned = await issuance.abandonReservations();
   if (abandoned > 0) log.warn({ abandoned }, 'Enrollments that a crash had cut short were abandoned.');
+
+  const statuses = opened.use(CertificateStatuses.open(store.path));
+  const ocspIssuers = opened.use(
+    await OcspIssuers.open({ issuers, feed, record, lifetimeMs: settings.ca.ocspSignerLifetime, clock, log }),
+  );
+  const ocsp = new OcspResponder({
+    issuers: () => ocspIssuers.all,
+    statusOf: (issuer, serial) => statuses.of(issuer, serial),
+    commits: () => writer.commits,
+    lifetimeMs: pkiSettings.ocspLifetime,
+    clock,
+    log,
+  });
+  responder = ocsp;
+  const lists = opened.use(
+    await RevocationLists.open({
+      issuers,
+      feed,
+      writer,
+      store: store.path,
+      dir: join(dataDir, 'crl'),
+      lifetimeMs: pkiSettings.crlLifetime,
+      metrics,
+      clock,
+      log,
+    }),
+  );
+  pkiContent = {
+    certificates: () => ({
+      root: keys.root,
+      ...Object.fromEntries(issuers.ids.map((id) => [id, issuers.find(id).issuing])),
+    }),
+    crl: (name) => lists.find(name),
+    ocsp: (request) => ocsp.answer(request),
+  };
+  const desk = new LineDesk({ staple: stapleDesk(ocsp) });
 
   const countCertificates = async () => {
     for (const [state, count] of Object.entries(await certificates.counts()))

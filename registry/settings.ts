@@ -20,7 +20,19 @@ export const registrySettings = Section(
 );
 
 export const pkiSettings = Section(
-  { port: Port(8080, 'Port of the PKI door.') },
+  {
+    port: Port(8080, 'Port of the PKI door.'),
+    url: Type.Optional(
+      Type.String({
+        pattern: '^http://[^/?#]+(/[^?#]*)?$',
+        description:
+          'Where everybody reaches the PKI door, as certificates will say; its own address when absent.',
+      }),
+    ),
+    crlLifetime: Duration('24h', 'From one CRL to its nextUpdate; the next is signed after half of it.'),
+    ocspLifetime: Duration('1h', 'How long an OCSP answer holds; it is given again for half of it.'),
+    maxOcspRequest: Size('4KiB', 'Longest OCSP request.'),
+  },
   'The PKI door, plain HTTP.',
 );
 
@@ -37,6 +49,10 @@ export const caSettings = Section(
     doorLifetime: Duration(
       '30d',
       'Validity of the certificates of the doors; they are renewed after two thirds of it.',
+    ),
+    ocspSignerLifetime: Duration(
+      '30d',
+      'Validity of the certificates that OCSP answers are signed with; renewed after two thirds of it.',
     ),
     passphraseFile: Type.Optional(
       Type.String({

@@ -58,6 +58,7 @@ export class RegistryDoor implements AsyncDisposable {
     doors.onRenewed(() =>
       (app.server as unknown as { setSecureContext(to: object): void }).setSecureContext(tls()),
     );
+    app.server.on('OCSPRequest', (_certificate, _issuer, answer) => answer(null, doors.staple()));
     app.server.on('tlsClientError', () => {
       // Scanners and clients that do not trust us: nothing to answer, nothing to log one by one.
     });

@@ -10,7 +10,7 @@ import type { Clock } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { IssuerIdentity } from '../ca/issuer-identity.ts';
-import { type CertId, readOcspRequest } from '../ca/ocsp-request.ts';
+import { type CertId, certIdOf, issuerNameOf, readOcspRequest } from '../ca/ocsp-request.ts';
 import {
   buildOcspResponse,
   type CertStatus,
@@ -93,6 +93,17 @@ export class OcspResponder {
     }
   }
 
+  /** About a certificate (DER) of an issuer of ours; null for others, and while nobody can sign. */
+  about(certificate: Buffer): { readonly der: Buffer; readonly keep: OcspValidity } | null {
+    const name = issuerNameOf(certificate);
+    const issuer = this.#options.issuers().find(({ identity }) => identity.name.equals(name));
+    if (!issuer) return null;
+    const certId = certIdOf(certificate, issuer.identity);
+    const common = certId.der.toString('latin1');
+    const { der, keep } = this.#find(common) ?? this.#sign([certId], null, common);
+    return keep && { der, keep };
+  }
+
   /** The answer that is kept, if it still is what would be answered now. */
   #find(key: string): OcspAnswer | undefined {
     const kept = this.#kept.get(key);
@@ -157,3 +168,6 @@ export class OcspResponder {
 
 const never: CertStatus = { kind: 'unknown' };
 const refusal = (error: OcspError): OcspAnswer => ({ der: ocspErrors[error], keep: null });
+
+/** While there is no responder yet. */
+export const laterAnswer: OcspAnswer = refusal('tryLater');

@@ -5,6 +5,7 @@ import {
   AuthorityInfoAccessExtension,
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
+  CRLDistributionPointsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
   type Extension,
@@ -20,7 +21,18 @@ import {
 import { dateOf, parseTimestamp } from '#common/clock.ts';
 import { importKey } from '#common/x509/crypto-key.ts';
 import type { CaKeys } from './ca-keys.ts';
+import { type IssuerIdentity, issuerIdentityOf } from './issuer-identity.ts';
+import { localSigner } from './local-signer.ts';
 import type { CertificatePlan } from './plan.ts';
+import type { TbsSigner } from './tbs-signer.ts';
+
+/** Where relying parties ask whether a leaf was revoked: URLs, plain http. */
+export interface RevocationUrls {
+  readonly crl: readonly string[];
+  readonly ocsp: readonly string[];
+}
+
+const noRevocation: RevocationUrls = { crl: [], ocsp: [] };
 
 export class IssuingCa {
   /** PEM of the root, of the issuing CA, and of both. */
@@ -29,15 +41,25 @@ export class IssuingCa {
   readonly bundle: string;
   readonly certificate: NodeCertificate;
   readonly notAfterMs: number;
+  readonly identity: IssuerIdentity;
+  /** For its CRLs, and for the certificate of whoever signs its OCSP answers. */
+  readonly signer: TbsSigner;
   readonly #publicKey: KeyObject;
   readonly #issuerName: JsonName;
   readonly #signing: ReturnType<typeof importKey>;
   readonly #authorityKeyId: Extension;
   readonly #issuersUrl: () => string;
+  readonly #revocationUrls: () => RevocationUrls;
   readonly #purposes = new Map<string, Extension>();
-  #issuers: { readonly url: string; readonly extension: Extension } | undefined;
+  /** Encoded once for the URLs as they are. */
+  #places: { readonly urls: string; readonly extensions: readonly Extension[] } | undefined;
 
-  private constructor(keys: CaKeys, authorityKeyId: Extension, issuersUrl: () => string) {
+  private constructor(
+    keys: CaKeys,
+    authorityKeyId: Extension,
+    issuersUrl: () => string,
+    revocationUrls: () => RevocationUrls,
+  ) {
     this.root = keys.root;
     this.issuing = keys.issuing;
     this.bundle = keys.root + keys.issuing;
@@ -46,14 +68,25 @@ export class IssuingCa {
     this.#publicKey = this.certificate.publicKey;
     this.#issuerName = new X509Certificate(keys.issuing).subjectName.toJSON();
     this.#signing = importKey(keys.issuingKey, 'sign');
+    this.identity = issuerIdentityOf(this.certificate.raw);
+    this.signer = localSigner(keys.issuingKey);
     this.#authorityKeyId = authorityKeyId;
     this.#issuersUrl = issuersUrl;
+    this.#revocationUrls = revocationUrls;
   }
 
-  /** `issuersUrl` says where the issuing certificate can be fetched (AIA, RFC 5280 section 4.2.2.1): plain http. */
-  static async open(keys: CaKeys, issuersUrl: () => string): Promise<IssuingCa> {
+  /**
+   * `issuersUrl` says where the issuing certificate can be fetched (AIA, RFC 5280 section 4.2.2.1), `revocationUrls`
+   * where its CRL and OCSP responder are.
+   */
+  static async open(
+    keys: CaKeys,
+    issuersUrl: () => string,
+    revocationUrls: () => RevocationUrls = () => noRevocation,
+  ): Promise<IssuingCa> {
     const publicKey = importKey(createPublicKey(keys.issuingKey), 'verify').key;
-    return new IssuingCa(keys, await AuthorityKeyIdentifierExtension.create(publicKey), issuersUrl);
+    const authorityKeyId = await AuthorityKeyIdentifierExtension.create(publicKey);
+    return new IssuingCa(keys, authorityKeyId, issuersUrl, revocationUrls);
   }
 
   /** Signs the plan for a public key (SubjectPublicKeyInfo in DER) and gives the certificate in DER. */
@@ -75,7 +108,7 @@ export class IssuingCa {
         namesOf(plan),
         await SubjectKeyIdentifierExtension.create(key),
         this.#authorityKeyId,
-        this.#issuersExtension(),
+        ...this.#placesNow(),
       ],
     });
     return Buffer.from(certificate.rawData);
@@ -91,11 +124,19 @@ export class IssuingCa {
     return extension;
   }
 
-  #issuersExtension(): Extension {
-    const url = this.#issuersUrl();
-    if (this.#issuers?.url !== url)
-      this.#issuers = { url, extension: new AuthorityInfoAccessExtension({ caIssuers: [url] }) };
-    return this.#issuers.extension;
+  /** The URLs depend on the ports of the doors, which are open only after the CA is. */
+  #placesNow(): readonly Extension[] {
+    const caIssuers = [this.#issuersUrl()];
+    const { crl, ocsp } = this.#revocationUrls();
+    const urls = [...caIssuers, ...crl, ...ocsp].join(' ');
+    if (this.#places?.urls !== urls) {
+      const extensions: Extension[] = [
+        new AuthorityInfoAccessExtension({ caIssuers, ...(ocsp.length > 0 && { ocsp: [...ocsp] }) }),
+      ];
+      if (crl.length > 0) extensions.push(new CRLDistributionPointsExtension([...crl]));
+      this.#places = { urls, extensions };
+    }
+    return this.#places.extensions;
   }
 
   /** Whether a certificate was signed by this CA. */

@@ -17,6 +17,8 @@ export interface OcspDelegateOptions {
   /** Nothing that an issuer signed outlives it. */
   issuerNotAfterMs: number;
   signer: TbsSigner;
+  /** Writes it down before it is signed: serial number in hex, end in milliseconds since 1970. */
+  record: (serial: string, notAfterMs: number) => Promise<void>;
   lifetimeMs: number;
   clock: Clock;
   log: Logger;
@@ -27,49 +29,45 @@ const retryMs = 60_000;
 const backdateMs = 3_600_000;
 
 export class OcspDelegate implements Disposable {
-  #current: OcspKey;
+  #current: OcspKey | null = null;
   readonly #options: OcspDelegateOptions;
   #cancel: Cancel = () => {};
+  #closed = false;
 
-  private constructor(options: OcspDelegateOptions, current: OcspKey) {
+  private constructor(options: OcspDelegateOptions) {
     this.#options = options;
-    this.#current = current;
-    this.#schedule();
   }
 
+  /** An issuer that cannot sign now is asked again; until then there is none. */
   static async open(options: OcspDelegateOptions): Promise<OcspDelegate> {
-    return new OcspDelegate(options, await makeOcspKey(options, options.clock.now()));
+    const delegate = new OcspDelegate(options);
+    await delegate.#renew();
+    return delegate;
   }
 
   /** Null once it has expired, which only an issuer that could not sign for a third of its life brings about. */
   get current(): OcspKey | null {
-    return this.#current.notAfterMs > this.#options.clock.now() ? this.#current : null;
-  }
-
-  #schedule(): void {
-    const leftMs = this.#current.notAfterMs - this.#options.clock.now();
-    this.#cancel = this.#options.clock.after(leftMs * renewAfter, () => void this.#renew());
+    const current = this.#current;
+    return current && current.notAfterMs > this.#options.clock.now() ? current : null;
   }
 
   async #renew(): Promise<void> {
     const { clock, log } = this.#options;
+    let delayMs = retryMs;
     try {
-      this.#current = await makeOcspKey(this.#options, clock.now());
-      log.info(
-        { notAfter: timestamp(this.#current.notAfterMs) },
-        'The certificate of the OCSP signer was renewed.',
-      );
-      this.#schedule();
+      const made = await makeOcspKey(this.#options, clock.now());
+      this.#current = made;
+      delayMs = (made.notAfterMs - clock.now()) * renewAfter;
+      log.info({ notAfter: timestamp(made.notAfterMs) }, 'A signer of OCSP answers has a new certificate.');
     } catch (thrown) {
-      log.error(
-        { fault: Fault.of(thrown).message },
-        'The certificate of the OCSP signer could not be renewed.',
-      );
-      this.#cancel = clock.after(retryMs, () => void this.#renew());
+      log.error({ fault: Fault.of(thrown).message }, 'A signer of OCSP answers could not get a certificate.');
     }
+    // An issuer at its end leaves no third to renew in.
+    if (!this.#closed) this.#cancel = clock.after(Math.max(delayMs, retryMs / 2), () => void this.#renew());
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     this.#cancel();
   }
 }
@@ -82,9 +80,11 @@ async function makeOcspKey(options: OcspDelegateOptions, nowMs: number): Promise
   const notAfterMs = Math.min(startMs + options.lifetimeMs, options.issuerNotAfterMs);
   const keyHash = hash('sha1', publicKeyBitsOf(publicKeyInfo), 'buffer');
   const { algorithm } = options.signer;
+  const serial = makeSerialNumber();
+  await options.record(serial, notAfterMs);
   const tbs = d.sequence(
     d.der(d.context(0), d.integerOf(2n)),
-    d.integer(makeSerialNumber()),
+    d.integer(serial),
     algorithm.der,
     options.issuer.name,
     d.sequence(d.time(startMs - backdateMs), d.time(notAfterMs)),

@@ -3,8 +3,10 @@
  * a request is passed over, as RFC 5019 says that there is none.
  */
 
+import { hash } from 'node:crypto';
 import { DerReader, malformed } from './der-reader.ts';
-import { context, oid, tags } from './der-writer.ts';
+import { context, der, derNull, octetString, oid, sequence, tags } from './der-writer.ts';
+import type { IssuerIdentity } from './issuer-identity.ts';
 
 export interface CertId {
   readonly hash: 'sha1' | 'sha256';
@@ -37,13 +39,13 @@ const nonceId = oid('1.3.6.1.5.5.7.48.1.2');
  * anything else than exactly one well-formed request: what follows it, an extension twice, a critical one that is not
  * known, a hash other than SHA-1 and SHA-256.
  */
-export function readOcspRequest(der: Buffer, mostCertIds: number): OcspRequest {
-  const whole = new DerReader(der);
-  const request = whole.enter(tags.sequence);
+export function readOcspRequest(request: Buffer, mostCertIds: number): OcspRequest {
+  const whole = new DerReader(request);
+  const fields = whole.enter(tags.sequence);
   whole.finish();
-  const tbs = request.enter(tags.sequence);
-  if (request.tag === context(0)) request.skip();
-  request.finish();
+  const tbs = fields.enter(tags.sequence);
+  if (fields.tag === context(0)) fields.skip();
+  fields.finish();
 
   if (tbs.tag === context(0)) judgeVersion(tbs.enter(context(0)));
   if (tbs.tag === context(1)) tbs.skip();
@@ -73,8 +75,8 @@ function readList(list: DerReader, limit: number): CertId[] {
   return certIds;
 }
 
-function readCertId(der: Buffer): CertId {
-  const certId = new DerReader(der).enter(tags.sequence);
+function readCertId(whole: Buffer): CertId {
+  const certId = new DerReader(whole).enter(tags.sequence);
   const algorithm = certId.enter(tags.sequence);
   const id = takeOid(algorithm);
   // Absent and NULL are both in use (RFC 5754, section 2).
@@ -92,7 +94,7 @@ function readCertId(der: Buffer): CertId {
     hash: known.hash,
     issuerHash: Buffer.concat([nameHash, keyHash]),
     serial: readSerial(serial),
-    der,
+    der: whole,
   };
 }
 
@@ -143,4 +145,29 @@ function readNonce(value: Buffer): Buffer {
   if (nonce.length === 0 || nonce.length > nonceLimit)
     throw malformed(`a nonce has 1 to ${nonceLimit} octets`);
   return nonce;
+}
+
+/** What a client with this certificate (DER) and its issuer would ask: by SHA-1, as nearly all do. Faults `malformed`. */
+export function certIdOf(certificate: Buffer, issuer: IssuerIdentity): CertId {
+  const tbs = new DerReader(certificate).enter(tags.sequence).enter(tags.sequence);
+  if (tbs.tag === context(0)) tbs.skip();
+  const serial = tbs.take(tags.integer);
+  const nameHash = hash('sha1', issuer.name, 'buffer');
+  const keyHash = hash('sha1', issuer.publicKeyBits, 'buffer');
+  const algorithm = sequence(oid('1.3.14.3.2.26'), derNull);
+  return {
+    hash: 'sha1',
+    issuerHash: Buffer.concat([nameHash, keyHash]),
+    serial: readSerial(serial),
+    der: sequence(algorithm, octetString(nameHash), octetString(keyHash), der(tags.integer, serial)),
+  };
+}
+
+/** Name of the issuer of a certificate, both in DER. Faults `malformed`. */
+export function issuerNameOf(certificate: Buffer): Buffer {
+  const tbs = new DerReader(certificate).enter(tags.sequence).enter(tags.sequence);
+  if (tbs.tag === context(0)) tbs.skip();
+  tbs.take(tags.integer);
+  tbs.take(tags.sequence);
+  return tbs.takeWhole(tags.sequence);
 }

@@ -1,5 +1,6 @@
 /** OCSP as a client written by others sees it: requests built and answers read by @peculiar/asn1-ocsp. */
 import { createHash, verify, X509Certificate } from 'node:crypto';
+import tls from 'node:tls';
 import * as ocsp from '@peculiar/asn1-ocsp';
 import { AsnConvert, OctetString } from '@peculiar/asn1-schema';
 import { AlgorithmIdentifier, Extension } from '@peculiar/asn1-x509';
@@ -82,6 +83,18 @@ export function readAnswer(der: Buffer): ReadAnswer {
       keyHash.equals(Buffer.from(data.responderID.byKey!.buffer)) &&
       verify('sha256', tbs, signer.publicKey, Buffer.from(basic.signature)),
   };
+}
+
+/** The answer that a TLS server on this machine staples. Rejects when there is none. */
+export function stapledBy(port: number, ca: string): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({ host: '127.0.0.1', port, ca, requestOCSP: true });
+    socket.once('OCSPResponse', (answer: Buffer | null) =>
+      answer ? resolve(answer) : reject(new Error('nothing was stapled')),
+    );
+    socket.once('secureConnect', () => socket.destroy());
+    socket.once('error', reject);
+  });
 }
 
 export const ocspCode = (der: Buffer): ocsp.OCSPResponseStatus =>

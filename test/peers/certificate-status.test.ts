@@ -152,6 +152,7 @@ async function serve(issuer: TestIssuer): Promise<{ url: string; server: Server;
     issuer: issuer.identity,
     issuerNotAfterMs: issuer.notAfterMs,
     signer: issuer.signer,
+    record: async () => {},
     lifetimeMs: 24 * hour,
     clock,
     log: silentLog,

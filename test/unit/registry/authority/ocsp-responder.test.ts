@@ -23,6 +23,7 @@ const delegates = await Promise.all(
       issuer: identity,
       issuerNotAfterMs: notAfterMs,
       signer,
+      record: async () => {},
       lifetimeMs: 20 * 24 * hour,
       clock,
       log,

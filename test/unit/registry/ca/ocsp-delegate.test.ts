@@ -19,6 +19,7 @@ const optionsOf = (issuer: TestIssuer, clock: StillClock, change: Partial<OcspDe
   issuer: issuer.identity,
   issuerNotAfterMs: issuer.notAfterMs,
   signer: issuer.signer,
+  record: async () => {},
   lifetimeMs: 9 * day,
   clock,
   log,
