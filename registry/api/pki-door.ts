@@ -46,7 +46,11 @@ export class PkiDoor implements AsyncDisposable {
     const { host, port, maxOcspRequest, log } = options;
     const app = fastify({ bodyLimit: maxOcspRequest, forceCloseConnections: true });
     app.setErrorHandler((error, request, reply) => answerProblem(log, error, request, reply));
-    app.setNotFoundHandler((request, reply) => answerProblem(log, refusalOf(request), request, reply));
+    app.setNotFoundHandler((request, reply) => {
+      const fault = refusalOf(request);
+      if (fault.kind === 'method-not-allowed') reply.header('allow', 'GET, HEAD, POST');
+      return answerProblem(log, fault, request, reply);
+    });
     // Whatever it calls itself: what is no OCSP request is answered as such.
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
