@@ -3,7 +3,6 @@ import { X509Certificate } from 'node:crypto';
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import tls from 'node:tls';
 import { OCSPResponseStatus } from '@peculiar/asn1-ocsp';
 import Database from 'better-sqlite3';
 import { request } from 'undici';
@@ -15,7 +14,7 @@ import { signatureAlgorithmOf } from '../../registry/ca/tbs-signer.ts';
 import type { DeviceIdentity } from '../harness/api-client.ts';
 import { eventually } from '../harness/eventually.ts';
 import { House } from '../harness/house.ts';
-import { ocspCode, ocspRequest, readAnswer } from '../harness/ocsp-client.ts';
+import { ocspCode, ocspRequest, readAnswer, stapledBy } from '../harness/ocsp-client.ts';
 import { run, withPrograms } from '../harness/peer-program.ts';
 
 const pems = (bundle: string): string[] =>
@@ -201,18 +200,8 @@ describe('a house', () => {
 
   test('the doors staple an answer about their own certificate to whoever asks', async () => {
     for (const door of ['mqtts', 'https', 'registry'] as const) {
-      const stapled = await new Promise<Buffer | null>((resolve, reject) => {
-        const socket = tls.connect({
-          host: '127.0.0.1',
-          port: house.port(door),
-          ca: device.ca,
-          requestOCSP: true,
-        });
-        socket.once('OCSPResponse', resolve);
-        socket.once('secureConnect', () => socket.destroy());
-        socket.once('error', reject);
-      });
-      expect(readAnswer(stapled!)).toMatchObject({ statuses: ['good'], verified: true });
+      const stapled = await stapledBy(house.port(door), device.ca);
+      expect(readAnswer(stapled)).toMatchObject({ statuses: ['good'], verified: true });
     }
   });
 
