@@ -48,7 +48,8 @@ export async function openRemoteLine(options: RemoteLineOptions): Promise<Remote
   patience.abort();
   const ask: AskRegistry = async (kind, question) => {
     await using client = connect();
-    return client.ask(name, kind, question);
+    // Awaited here: the client must outlive its question.
+    return await client.ask(name, kind, question);
   };
   const staple = opened.use(new DoorStaple({ doors, ask, clock, log }));
   const stack = opened.move();
