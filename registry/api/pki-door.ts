@@ -74,7 +74,7 @@ function refusalOf({ method, url }: FastifyRequest): Fault {
 function addCertificates(app: FastifyInstance, { content }: PkiDoorOptions): void {
   app.get('/ca/:file', async (request, reply) => {
     const { file } = request.params as { file: string };
-    const [, name = '', kind] = /^([a-z0-9-]+)\.(cer|pem)$/.exec(file) ?? [];
+    const [, name = '', kind] = /^([\w.-]+)\.(cer|pem)$/.exec(file) ?? [];
     const certificates = content.certificates();
     const pem = Object.hasOwn(certificates, name) ? certificates[name] : undefined;
     if (pem === undefined) throw new Fault('not-found', `There is nothing at ${request.url}.`);
@@ -88,7 +88,7 @@ function addCertificates(app: FastifyInstance, { content }: PkiDoorOptions): voi
 function addLists(app: FastifyInstance, { content }: PkiDoorOptions): void {
   app.get('/crl/:file', async (request, reply) => {
     const { file } = request.params as { file: string };
-    const [, name = ''] = /^([a-z0-9-]+)\.crl$/.exec(file) ?? [];
+    const [, name = ''] = /^([\w.-]+)\.crl$/.exec(file) ?? [];
     const crl = content.crl(name);
     if (!crl) {
       if (Object.hasOwn(content.certificates(), name) && name !== 'root')

@@ -1,14 +1,20 @@
 /** Who signs OCSP answers for which of the registry's own issuers: a delegate each, from when its key is here. */
 import type { Clock } from '#common/clock.ts';
 import type { Logger } from '#common/log.ts';
+import type { IssuingCa } from '../ca/issuing-ca.ts';
 import { OcspDelegate } from '../ca/ocsp-delegate.ts';
 import type { Feed } from './feed.ts';
 import type { HouseCertificate } from './house-certificates.ts';
-import type { Issuers } from './issuers.ts';
 import type { OcspIssuer } from './ocsp-responder.ts';
 
+/** The registry's own issuers, as far as this needs them. */
+export interface DelegatingIssuers {
+  readonly ids: readonly string[];
+  find(id: string): Pick<IssuingCa, 'identity' | 'signer' | 'notAfterMs'>;
+}
+
 export interface OcspIssuersParts {
-  issuers: Issuers;
+  issuers: DelegatingIssuers;
   feed: Feed;
   record: (certificate: HouseCertificate) => Promise<void>;
   lifetimeMs: number;

@@ -93,15 +93,23 @@ export class OcspResponder {
     }
   }
 
-  /** About a certificate (DER) of an issuer of ours; null for others, and while nobody can sign. */
+  /**
+   * About a certificate (DER), to be stapled: null when it is of no issuer of ours, and while nobody can sign. Never
+   * faults: it is asked in the middle of a handshake.
+   */
   about(certificate: Buffer): { readonly der: Buffer; readonly keep: OcspValidity } | null {
-    const name = issuerNameOf(certificate);
-    const issuer = this.#options.issuers().find(({ identity }) => identity.name.equals(name));
-    if (!issuer) return null;
-    const certId = certIdOf(certificate, issuer.identity);
-    const common = certId.der.toString('latin1');
-    const { der, keep } = this.#find(common) ?? this.#sign([certId], null, common);
-    return keep && { der, keep };
+    try {
+      const name = issuerNameOf(certificate);
+      const issuer = this.#options.issuers().find(({ identity }) => identity.name.equals(name));
+      if (!issuer) return null;
+      const certId = certIdOf(certificate, issuer.identity);
+      const common = certId.der.toString('latin1');
+      const { der, keep } = this.#find(common) ?? this.#sign([certId], null, common);
+      return keep && { der, keep };
+    } catch (thrown) {
+      this.#options.log.error({ error: String(thrown) }, 'A door has no OCSP answer to staple.');
+      return null;
+    }
   }
 
   /** The answer that is kept, if it still is what would be answered now. */

@@ -22,7 +22,7 @@ export interface RevocationListOptions {
   readonly store: string;
   /** Where the last good one is kept. */
   readonly file: string;
-  readonly writer: Writer;
+  readonly writer: Pick<Writer, 'write'>;
   readonly lifetimeMs: number;
   readonly clock: Clock;
   readonly log: Logger;

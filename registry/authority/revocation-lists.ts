@@ -6,16 +6,22 @@ import type { Change, ChangeKind } from '#common/contract/change.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
+import type { IssuingCa } from '../ca/issuing-ca.ts';
 import type { PublishedCrl } from '../ca/read-crl.ts';
 import type { Writer } from '../store/writer.ts';
 import type { Feed } from './feed.ts';
-import type { Issuers } from './issuers.ts';
 import { RevocationList } from './revocation-list.ts';
 
+/** The registry's own issuers, as far as this needs them. */
+export interface ListIssuers {
+  readonly ids: readonly string[];
+  find(id: string): Pick<IssuingCa, 'identity' | 'signer' | 'certificate'>;
+}
+
 export interface RevocationListsParts {
-  issuers: Issuers;
+  issuers: ListIssuers;
   feed: Feed;
-  writer: Writer;
+  writer: Pick<Writer, 'write'>;
   /** The registry's SQLite file. */
   store: string;
   /** Folder of the last good ones. */

@@ -5,7 +5,7 @@ import type { OcspResponder } from './ocsp-responder.ts';
 
 type Staple = LineAsks['staple'];
 
-/** Faults `malformed` for what is no certificate, `unavailable` while nobody can sign or the issuer is not ours. */
+/** Faults `unavailable` while nobody can sign, and for what is no certificate of ours. */
 export const stapleDesk =
   (responder: OcspResponder) =>
   async ({ certificate }: Staple['ask']): Promise<Staple['answer']> => {

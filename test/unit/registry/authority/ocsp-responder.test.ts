@@ -1,5 +1,5 @@
 /** The OCSP responder against a directory of statuses that changes: each status, each error, nonces, and what is kept. */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { OCSPResponseStatus } from '@peculiar/asn1-ocsp';
 import { afterAll, expect, test } from 'vitest';
 import { silentLog as log } from '#common/log.ts';
@@ -182,6 +182,17 @@ test('serial numbers that were never issued are not kept', () => {
   const { house, responder } = open();
   for (let ask = 0; ask < 3; ask++) responder.answer(ocspRequest(issuer.identity, ['4aff']));
   expect(house.asked).toBe(3);
+});
+
+test('about a certificate in hand the answer is the one that a client would get, and nothing goes wrong about others', async () => {
+  const { house, responder } = open();
+  const leaf = new X509Certificate(await issuer.leaf('4a02')).raw;
+  expect(readAnswer(responder.about(leaf)!.der)).toMatchObject({ statuses: ['revoked'], verified: true });
+  expect(responder.about(leaf)!.der).toBe(responder.answer(ocspRequest(issuer.identity, ['4a02'])).der);
+  expect(responder.about(new X509Certificate(await foreign.leaf('4a02')).raw)).toBeNull();
+  expect(responder.about(randomBytes(50))).toBeNull();
+  house.signer = null;
+  expect(responder.about(new X509Certificate(await issuer.leaf('4a01')).raw)).toBeNull();
 });
 
 test('an answer ends with the certificate that signed it', () => {
