@@ -124,16 +124,17 @@ function decodeUniversal(body: Buffer): string | null {
   return text;
 }
 
-/** Types that compare as text, whatever they are written in (section 7.1); all others compare byte by byte. */
-const folded: ReadonlySet<StringType> = new Set(['utf8', 'printable', 'ia5', 'numeric', 'visible']);
-
 /** Case and spaces as RFC 4518 prepares them, near enough: NFKC, lower case, one space between words. */
 const fold = (text: string): string => text.normalize('NFKC').toLowerCase().trim().replace(/\s+/g, ' ');
 
+/**
+ * All text compares as text, whatever string type it is written in, so that an excluded name is not let through as a
+ * BMPString. What is no text compares byte by byte.
+ */
 const canonicalRdn = (rdn: readonly Attribute[]): string =>
   JSON.stringify(
     rdn
-      .map(({ oid, type, value }) => (folded.has(type) ? [oid, fold(value)] : [oid, type, value]))
+      .map(({ oid, type, value }) => (type === 'other' ? [oid, type, value] : [oid, fold(value)]))
       .map((attribute) => JSON.stringify(attribute))
       .sort(),
   );

@@ -136,6 +136,11 @@ const hostile: readonly (readonly [string, string, () => Chain])[] = [
   ],
   // bombs
   ['a chain of 100', 'too-long', () => ladder(100)],
+  [
+    'one intermediate more than may be sent',
+    'too-long',
+    () => ({ ...chain({}), intermediates: Array.from({ length: 17 }, () => rsaRoot.der) }),
+  ],
   ['a chain longer than is allowed', 'too-long', () => ladder(9)],
   ['two CAs that vouch for each other', 'no-path', () => loop(2, (at) => cn(`Loop ${at}`), true)],
   ['sixteen CAs in a ring', 'too-long', () => loop(16, (at) => cn(`Loop ${at}`), true)],

@@ -1,5 +1,5 @@
 /** Names that must not be trusted: name constraints by type, and names that are spelt to deceive. */
-import { context, integer, sequence, text } from '../../../harness/der-writer.ts';
+import { context, integer, sequence, text, tlv } from '../../../harness/der-writer.ts';
 import {
   attribute,
   cn,
@@ -110,6 +110,15 @@ const hostile: readonly (readonly [string, string, () => Chain])[] = [
     () =>
       chain(
         { subject: nameOf([attribute('2.5.4.3', text(0x13, 'PUMP-7 '))]) },
+        constrained([], [directory(cn('pump-7'))]),
+      ),
+  ],
+  [
+    'an excluded subject as a BMPString',
+    'name-constraints',
+    () =>
+      chain(
+        { subject: nameOf([attribute('2.5.4.3', tlv(0x1e, Buffer.from('pump-7', 'utf16le').swap16()))]) },
         constrained([], [directory(cn('pump-7'))]),
       ),
   ],
