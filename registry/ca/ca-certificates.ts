@@ -5,7 +5,7 @@ import { certificatePem } from '#common/x509/pem.ts';
 import type { CaSettings } from '../settings.ts';
 import { makeCertificate } from './certificate.ts';
 import type { KeyUsage } from './extensions.ts';
-import { keyIdentifierOf, readIssuer } from './issuer.ts';
+import { issuerIdentityOf, keyIdOf } from './issuer-identity.ts';
 import { encodeName, type NameAttribute } from './name.ts';
 import type { Signer } from './signer.ts';
 
@@ -30,7 +30,7 @@ export async function makeRootCertificate(
     publicKey,
     isCa: true,
     keyUsage: caUsage,
-    authorityKeyId: keyIdentifierOf(publicKey),
+    authorityKeyId: keyIdOf(publicKey),
   };
   return certificatePem(await makeCertificate(fields, signer));
 }
@@ -46,7 +46,7 @@ export async function makeIssuingCertificate(
   nowMs: number,
 ): Promise<string> {
   const certificate = new X509Certificate(root.certificate);
-  const issuer = readIssuer(certificate.raw);
+  const issuer = issuerIdentityOf(certificate.raw);
   const startMs = wholeSeconds(nowMs);
   const fields = {
     serialNumber: makeSerialNumber(),

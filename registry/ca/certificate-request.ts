@@ -1,12 +1,12 @@
 /** Asks another CA for the certificate of a key of ours: PKCS #10 (RFC 2986). */
-import { bitString, integer, objectIdentifier, sequence, setOfOne, tagged } from './der.ts';
+import { bitString, context, der, integerOf, oid, sequence, setOfOne } from './der-writer.ts';
 import * as extensions from './extensions.ts';
-import { keyIdentifierOf } from './issuer.ts';
+import { keyIdOf } from './issuer-identity.ts';
 import { encodeName, type NameAttribute } from './name.ts';
 import type { Signer } from './signer.ts';
 
 /** Attribute under which a request carries extensions (RFC 2985, section 5.4.2). */
-const extensionRequest = objectIdentifier('1.2.840.113549.1.9.14');
+const extensionRequest = oid('1.2.840.113549.1.9.14');
 
 /** A request in DER for an issuing CA: it may sign leaves and CRLs, and no CA below it. Faults as the signer does. */
 export async function makeCaRequest(subject: readonly NameAttribute[], signer: Signer): Promise<Buffer> {
@@ -14,13 +14,13 @@ export async function makeCaRequest(subject: readonly NameAttribute[], signer: S
   const wanted = sequence(
     extensions.basicConstraints(true, 0),
     extensions.keyUsage(['keyCertSign', 'cRLSign']),
-    extensions.subjectKeyId(keyIdentifierOf(publicKey)),
+    extensions.subjectKeyId(keyIdOf(publicKey)),
   );
   const toBeSigned = sequence(
-    integer(0),
+    integerOf(0n),
     encodeName(subject),
     publicKey,
-    tagged(0, sequence(extensionRequest, setOfOne(wanted))),
+    der(context(0), sequence(extensionRequest, setOfOne(wanted))),
   );
   return sequence(toBeSigned, signer.algorithm.der, bitString(await signer.sign(toBeSigned)));
 }

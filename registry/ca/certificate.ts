@@ -1,12 +1,12 @@
 /** Makes certificates (RFC 5280) of any signer's: plain fields in, DER out. It decides nothing, and reads none. */
 import { Fault } from '#common/fault.ts';
-import { bitString, integer, integerOfHex, sequence, tagged, time } from './der.ts';
+import { bitString, context, der, integer, integerOf, sequence, time } from './der-writer.ts';
 import type { AuthorityInfo, KeyUsage, NameConstraints } from './extensions.ts';
 import * as extensions from './extensions.ts';
 import type { GeneralName } from './general-name.ts';
-import { keyIdentifierOf } from './issuer.ts';
+import { keyIdOf } from './issuer-identity.ts';
 import { encodeName, type NameAttribute } from './name.ts';
-import type { Signer } from './signer.ts';
+import type { TbsSigner } from './signer.ts';
 
 /**
  * All of a certificate but its signature. An extension whose field is absent or empty is left out. Lists and buffers
@@ -41,10 +41,10 @@ export interface CertificateFields {
 }
 
 const mostSerialOctets = 20;
-const version3 = tagged(0, integer(2));
+const version3 = der(context(0), integerOf(2n));
 
 /** The certificate in DER. Faults `malformed` for fields that make none, `unavailable` as the signer does. */
-export async function makeCertificate(fields: CertificateFields, signer: Signer): Promise<Buffer> {
+export async function makeCertificate(fields: CertificateFields, signer: TbsSigner): Promise<Buffer> {
   const toBeSigned = encodeToBeSigned(fields, signer.algorithm.der);
   return sequence(toBeSigned, signer.algorithm.der, bitString(await signer.sign(toBeSigned)));
 }
@@ -59,18 +59,18 @@ function encodeToBeSigned(fields: CertificateFields, algorithm: Buffer): Buffer 
     sequence(time(fields.notBeforeMs), time(fields.notAfterMs)),
     encodeName(fields.subject),
     fields.publicKey,
-    tagged(3, sequence(...extensionsOf(fields))),
+    der(context(3), sequence(...extensionsOf(fields))),
   );
 }
 
 function serialNumber(hex: string): Buffer {
-  const encoded = integerOfHex(hex);
+  const encoded = integer(hex);
   // Tag and length are two octets.
   if (encoded.length - 2 > mostSerialOctets || encoded.equals(zero))
     throw new Fault('malformed', 'A serial number is positive and has 20 octets at most.');
   return encoded;
 }
-const zero = integer(0);
+const zero = integerOf(0n);
 
 /** Fields that contradict each other make no certificate. */
 function judge({ isCa, pathLength, keyUsage, nameConstraints, notBeforeMs, notAfterMs }: CertificateFields) {
@@ -90,7 +90,7 @@ function extensionsOf(fields: CertificateFields): Buffer[] {
   if (extendedKeyUsage?.length) list.push(extensions.extendedKeyUsage(extendedKeyUsage));
   if (names?.length) list.push(extensions.alternativeNames(names, fields.subject.length === 0));
   if (nameConstraints) list.push(extensions.nameConstraints(nameConstraints));
-  list.push(extensions.subjectKeyId(fields.subjectKeyId ?? keyIdentifierOf(fields.publicKey)));
+  list.push(extensions.subjectKeyId(fields.subjectKeyId ?? keyIdOf(fields.publicKey)));
   list.push(extensions.authorityKeyId(fields.authorityKeyId));
   if (crlUrls?.length) list.push(extensions.crlDistributionPoints(crlUrls));
   if (authorityInfo && authorityInfo.ocsp.length + authorityInfo.issuers.length > 0)

@@ -1,17 +1,19 @@
 /** The extensions of certificates (RFC 5280, section 4.2), each from what it says to its DER. */
 import { Fault } from '#common/fault.ts';
 import {
+  context,
+  contextPrimitive,
+  der,
+  derNull,
+  derTrue,
+  extension as encode,
   ia5,
-  integer,
+  integerOf,
   namedBits,
-  nothing,
-  objectIdentifier,
   octetString,
+  oid,
   sequence,
-  tagged,
-  taggedPrimitive,
-  yes,
-} from './der.ts';
+} from './der-writer.ts';
 import { encodeGeneralName, encodeSubtreeBase, type GeneralName } from './general-name.ts';
 
 /** In the order of their bits (section 4.2.1.3). */
@@ -46,21 +48,19 @@ export interface NameConstraints {
   readonly excluded: readonly GeneralName[];
 }
 
-function extension(oid: string, critical: boolean, contents: Buffer): Buffer {
-  const id = objectIdentifier(oid);
-  return critical ? sequence(id, yes, octetString(contents)) : sequence(id, octetString(contents));
-}
+const extension = (dotted: string, critical: boolean, contents: Buffer): Buffer =>
+  encode(oid(dotted), contents, critical);
 
 /**
  * Encodes what it is given once, as long as that lives: what many certificates say alike is handed over as the same
  * object each time, and is not changed.
  */
-function once<Given extends object>(encode: (given: Given) => Buffer): (given: Given) => Buffer {
+function once<Given extends object>(make: (given: Given) => Buffer): (given: Given) => Buffer {
   const known = new WeakMap<Given, Buffer>();
   return (given) => {
     let encoded = known.get(given);
     if (!encoded) {
-      encoded = encode(given);
+      encoded = make(given);
       known.set(given, encoded);
     }
     return encoded;
@@ -72,7 +72,7 @@ const leaf = extension('2.5.29.19', true, sequence());
 /** Critical, also in leaves. cA FALSE is the default, and DER leaves defaults out. */
 export function basicConstraints(isCa: boolean, pathLength: number | undefined): Buffer {
   if (!isCa) return leaf;
-  const parts = pathLength === undefined ? [yes] : [yes, integer(pathLength)];
+  const parts = pathLength === undefined ? [derTrue] : [derTrue, integerOf(BigInt(pathLength))];
   return extension('2.5.29.19', true, sequence(...parts));
 }
 
@@ -85,9 +85,7 @@ export const extendedKeyUsage = once((given: readonly string[]) =>
   extension(
     '2.5.29.37',
     false,
-    sequence(
-      ...given.map((word) => objectIdentifier(Object.hasOwn(purposes, word) ? purposes[word]! : word)),
-    ),
+    sequence(...given.map((word) => oid(Object.hasOwn(purposes, word) ? purposes[word]! : word))),
   ),
 );
 
@@ -98,30 +96,32 @@ export const alternativeNames = (names: readonly GeneralName[], critical: boolea
 export const subjectKeyId = (keyId: Buffer): Buffer => extension('2.5.29.14', false, octetString(keyId));
 
 export const authorityKeyId = once((keyId: Buffer) =>
-  extension('2.5.29.35', false, sequence(taggedPrimitive(0, keyId))),
+  extension('2.5.29.35', false, sequence(der(contextPrimitive(0), keyId))),
 );
 
 const url = (text: string): Buffer => {
   if (!URL.canParse(text)) throw new Fault('malformed', `"${text}" is not a URL.`);
-  return taggedPrimitive(6, ia5(text));
+  return der(contextPrimitive(6), ia5(text));
 };
 
 /** One distribution point with every URL: they name the same list (section 4.2.1.13). */
 export const crlDistributionPoints = once((urls: readonly string[]) =>
-  extension('2.5.29.31', false, sequence(sequence(tagged(0, tagged(0, ...urls.map(url)))))),
+  extension('2.5.29.31', false, sequence(sequence(der(context(0), der(context(0), ...urls.map(url)))))),
 );
 
 export const authorityInfo = once(({ ocsp, issuers }: AuthorityInfo) => {
-  const access = (oid: string) => (text: string) => sequence(objectIdentifier(oid), url(text));
+  const access = (method: string) => (text: string) => sequence(oid(method), url(text));
   const all = [...ocsp.map(access('1.3.6.1.5.5.7.48.1')), ...issuers.map(access('1.3.6.1.5.5.7.48.2'))];
   return extension('1.3.6.1.5.5.7.1.1', false, sequence(...all));
 });
 
 /** RFC 6960, section 4.2.2.2.1: nobody needs to ask whether this responder was revoked. */
-export const ocspNoCheck: Buffer = extension('1.3.6.1.5.5.7.48.1.5', false, nothing);
+export const ocspNoCheck: Buffer = extension('1.3.6.1.5.5.7.48.1.5', false, derNull);
 
 export const nameConstraints = once(({ permitted, excluded }: NameConstraints) => {
   const subtrees = (number: number, names: readonly GeneralName[]) =>
-    names.length === 0 ? [] : [tagged(number, ...names.map((name) => sequence(encodeSubtreeBase(name))))];
+    names.length === 0
+      ? []
+      : [der(context(number), ...names.map((name) => sequence(encodeSubtreeBase(name))))];
   return extension('2.5.29.30', true, sequence(...subtrees(0, permitted), ...subtrees(1, excluded)));
 });

@@ -1,5 +1,5 @@
 /** The issuing CA: the only file that has its key used for leaves. It signs what a plan says and decides nothing. */
-import { X509Certificate } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import { parseTimestamp } from '#common/clock.ts';
 import type { CaKeys } from './ca-keys.ts';
 import { makeCertificate } from './certificate.ts';
@@ -7,7 +7,7 @@ import type { AuthorityInfo, KeyUsage } from './extensions.ts';
 import type { GeneralName } from './general-name.ts';
 import { type IssuerIdentity, issuerIdentityOf } from './issuer-identity.ts';
 import type { CertificatePlan, KeyPurpose } from './plan.ts';
-import type { Signer } from './signer.ts';
+import type { TbsSigner } from './signer.ts';
 
 /** Where relying parties ask whether a leaf was revoked: URLs, plain http. */
 export interface RevocationUrls {
@@ -33,7 +33,8 @@ export class IssuingCa {
   readonly notAfterMs: number;
   readonly identity: IssuerIdentity;
   /** For its CRLs, and for the certificate of whoever signs its OCSP answers. */
-  readonly signer: Signer;
+  readonly signer: TbsSigner;
+  readonly #publicKey: KeyObject;
   readonly #issuersUrl: () => string;
   readonly #revocationUrls: () => RevocationUrls;
   readonly #purposes = new Map<string, readonly KeyPurpose[]>();
@@ -45,6 +46,7 @@ export class IssuingCa {
     this.bundle = keys.root + keys.issuing;
     this.certificate = new X509Certificate(keys.issuing);
     this.notAfterMs = parseTimestamp(this.certificate.validTo);
+    this.#publicKey = this.certificate.publicKey;
     this.identity = issuerIdentityOf(this.certificate.raw);
     this.signer = keys.signer;
     this.#issuersUrl = issuersUrl;
@@ -87,7 +89,7 @@ export class IssuingCa {
 
   /** Whether a certificate was signed by this CA. */
   isIssuerOf(certificate: X509Certificate): boolean {
-    return certificate.verify(this.signer.publicKey);
+    return certificate.verify(this.#publicKey);
   }
 
   /** The same list for the same purposes, so that it is encoded once. */

@@ -1,6 +1,6 @@
 /** Distinguished names (RFC 5280, section 4.1.2.4), one attribute a relative name. */
 import { Fault } from '#common/fault.ts';
-import { ia5, objectIdentifier, printableString, sequence, setOfOne, utf8String, value } from './der.ts';
+import { der, ia5, oid, printableString, sequence, setOfOne, tags, utf8String } from './der-writer.ts';
 
 export interface NameAttribute {
   /** A short name of the list below, or a dotted object identifier. */
@@ -33,10 +33,10 @@ export function encodeName(attributes: readonly NameAttribute[]): Buffer {
   return sequence(...attributes.map((attribute) => setOfOne(encodeAttribute(attribute))));
 }
 
-function encodeAttribute({ type, value: text }: NameAttribute): Buffer {
-  const oid = Object.hasOwn(types, type) ? types[type]! : type;
-  if (text === '') throw new Fault('malformed', `The attribute ${type} of a name is empty.`);
-  if (printable.has(oid)) return sequence(objectIdentifier(oid), printableString(text));
-  if (ascii.has(oid)) return sequence(objectIdentifier(oid), value(0x16, ia5(text)));
-  return sequence(objectIdentifier(oid), utf8String(text));
+function encodeAttribute({ type, value }: NameAttribute): Buffer {
+  const dotted = Object.hasOwn(types, type) ? types[type]! : type;
+  if (value === '') throw new Fault('malformed', `The attribute ${type} of a name is empty.`);
+  if (printable.has(dotted)) return sequence(oid(dotted), printableString(value));
+  if (ascii.has(dotted)) return sequence(oid(dotted), der(tags.ia5String, ia5(value)));
+  return sequence(oid(dotted), utf8String(value));
 }

@@ -1,7 +1,7 @@
 /** What the CA asks of whatever holds its key: a public key, an algorithm, signatures. It never sees the key itself. */
 import type { KeyObject } from 'node:crypto';
 import { Fault } from '#common/fault.ts';
-import { nothing, objectIdentifier, sequence } from './der.ts';
+import { derNull, oid as identifier, sequence } from './der-writer.ts';
 
 export interface SignatureAlgorithm {
   /** The word of its standard, such as `ecdsa-with-SHA256`. */
@@ -24,13 +24,16 @@ export interface Signer {
   close(): Promise<void>;
 }
 
+/** The part that those need who have something to be signed (a TBSCertificate, a TBSCertList). */
+export type TbsSigner = Pick<Signer, 'algorithm' | 'sign'>;
+
 function algorithm(
   name: string,
   oid: string,
   digest: SignatureAlgorithm['digest'],
   parameters: readonly Buffer[] = [],
 ): SignatureAlgorithm {
-  return { name, digest, der: sequence(objectIdentifier(oid), ...parameters) };
+  return { name, digest, der: sequence(identifier(oid), ...parameters) };
 }
 
 /** ECDSA and Ed25519 have no parameters (RFC 5758 section 3.2, RFC 8410 section 3), nor has ML-DSA (RFC 9881 section 2);
@@ -39,7 +42,7 @@ const algorithms = {
   prime256v1: algorithm('ecdsa-with-SHA256', '1.2.840.10045.4.3.2', 'sha256'),
   secp384r1: algorithm('ecdsa-with-SHA384', '1.2.840.10045.4.3.3', 'sha384'),
   ed25519: algorithm('Ed25519', '1.3.101.112', null),
-  rsa: algorithm('sha256WithRSAEncryption', '1.2.840.113549.1.1.11', 'sha256', [nothing]),
+  rsa: algorithm('sha256WithRSAEncryption', '1.2.840.113549.1.1.11', 'sha256', [derNull]),
   'ml-dsa-44': algorithm('id-ml-dsa-44', '2.16.840.1.101.3.4.3.17', null),
   'ml-dsa-65': algorithm('id-ml-dsa-65', '2.16.840.1.101.3.4.3.18', null),
 } as const satisfies Record<string, SignatureAlgorithm>;

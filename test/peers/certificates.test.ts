@@ -13,7 +13,6 @@ import {
 } from '../../registry/ca/ca-certificates.ts';
 import { makeCertificate } from '../../registry/ca/certificate.ts';
 import { FileSigner } from '../../registry/ca/file-signer.ts';
-import { readIssuer } from '../../registry/ca/issuer.ts';
 import { IssuingCa } from '../../registry/ca/issuing-ca.ts';
 import { type CaKeyType, makeKey } from '../../registry/ca/key-type.ts';
 import { encodeName } from '../../registry/ca/name.ts';
@@ -139,7 +138,7 @@ withPrograms(['openssl', 'certtool'], 'certificates of every classic key type', 
     const der = await makeCertificate(
       {
         serialNumber: '01',
-        issuerName: readIssuer(made.ca.certificate.raw).name,
+        issuerName: made.ca.identity.name,
         subject: [],
         notBeforeMs: nowMs,
         notAfterMs: Date.UTC(9999, 11, 31, 23, 59, 59),

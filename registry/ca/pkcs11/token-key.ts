@@ -1,7 +1,7 @@
 /** A private key in a token: found by label, in a session of its own, signing what it is given. Every call blocks. */
 import { hash } from 'node:crypto';
 import { Fault } from '#common/fault.ts';
-import { bitString, integerOfHex, nothing, objectIdentifier, octetString, sequence } from '../der.ts';
+import { bitString, derNull, integer, octetString, oid, sequence } from '../der-writer.ts';
 import { attribute, type Cryptoki, objectClass } from './cryptoki.ts';
 import { TokenRefusal } from './return-value.ts';
 
@@ -20,8 +20,8 @@ const kinds = new Map<bigint, KeyKind>([
   [0x3n, 'ec'],
   [0x40n, 'edwards'],
 ]);
-const sha256 = sequence(objectIdentifier('2.16.840.1.101.3.4.2.1'), nothing);
-const p384 = objectIdentifier('1.3.132.0.34');
+const sha256 = sequence(oid('2.16.840.1.101.3.4.2.1'), derNull);
+const p384 = oid('1.3.132.0.34');
 
 export class TokenKey {
   /** SubjectPublicKeyInfo in DER. */
@@ -84,8 +84,8 @@ export class TokenKey {
         const raw = cryptoki.sign(session, mechanisms.ec, key, hash(this.#digest, data, 'buffer'));
         const half = raw.length / 2;
         return sequence(
-          integerOfHex(raw.toString('hex', 0, half)),
-          integerOfHex(raw.toString('hex', half, raw.length)),
+          integer(raw.toString('hex', 0, half)),
+          integer(raw.toString('hex', half, raw.length)),
         );
       }
       case 'edwards':
@@ -124,15 +124,15 @@ function theOne(cryptoki: Cryptoki, session: bigint, kind: bigint, place: TokenK
 function publicKeyInfo(kind: KeyKind, read: (type: bigint) => Buffer): Buffer {
   if (kind === 'rsa') {
     const [modulus, exponent] = [read(attribute.modulus), read(attribute.publicExponent)];
-    const key = sequence(integerOfHex(modulus.toString('hex')), integerOfHex(exponent.toString('hex')));
-    return sequence(sequence(objectIdentifier('1.2.840.113549.1.1.1'), nothing), bitString(key));
+    const key = sequence(integer(modulus.toString('hex')), integer(exponent.toString('hex')));
+    return sequence(sequence(oid('1.2.840.113549.1.1.1'), derNull), bitString(key));
   }
   // The point is wrapped in an OCTET STRING, by most tokens.
   const given = read(attribute.ecPoint);
   const point = given[0] === 0x04 && given[1] === given.length - 2 ? given.subarray(2) : given;
   const algorithm =
     kind === 'ec'
-      ? sequence(objectIdentifier('1.2.840.10045.2.1'), read(attribute.ecParams))
-      : sequence(objectIdentifier('1.3.101.112'));
+      ? sequence(oid('1.2.840.10045.2.1'), read(attribute.ecParams))
+      : sequence(oid('1.3.101.112'));
   return sequence(algorithm, bitString(point));
 }

@@ -5,7 +5,7 @@ import { Fault } from '#common/fault.ts';
 import { type CertificateFields, makeCertificate } from '../../../../registry/ca/certificate.ts';
 import { FileSigner } from '../../../../registry/ca/file-signer.ts';
 import { encodeGeneralName, encodeSubtreeBase } from '../../../../registry/ca/general-name.ts';
-import { readIssuer } from '../../../../registry/ca/issuer.ts';
+import { issuerIdentityOf } from '../../../../registry/ca/issuer-identity.ts';
 import { makeKey } from '../../../../registry/ca/key-type.ts';
 import { encodeName } from '../../../../registry/ca/name.ts';
 import { signatureAlgorithmOf } from '../../../../registry/ca/signer.ts';
@@ -65,9 +65,10 @@ test('Node reads every field as it was meant', async () => {
 test('the key identifier of an issuer is what its own certificate says, whatever method it was made by', async () => {
   const ours = await make({});
   const bits = publicKey.subarray(-65);
-  expect(readIssuer(ours.raw).keyId).toEqual(createHash('sha1').update(bits).digest());
+  expect(issuerIdentityOf(ours.raw).keyId).toEqual(createHash('sha1').update(bits).digest());
   const other = await make({ subjectKeyId: Buffer.alloc(32, 9) });
-  expect(readIssuer(other.raw)).toEqual({
+  expect(issuerIdentityOf(other.raw)).toEqual({
+    publicKeyBits: bits,
     name: encodeName(fields.subject),
     keyId: Buffer.alloc(32, 9),
   });

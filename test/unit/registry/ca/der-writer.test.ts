@@ -1,17 +1,17 @@
 /** DER by its clauses: the shortest form of everything, and what cannot be said is refused. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { DerReader } from '../../../../registry/ca/der-reader.ts';
 import {
-  integerOfHex,
+  integer,
   namedBits,
-  objectIdentifier,
   octetString,
-  placeAt,
-  placesIn,
+  oid,
   printableString,
   sequence,
+  tags,
   time,
-} from '../../../../registry/ca/der.ts';
+} from '../../../../registry/ca/der-writer.ts';
 
 const at = (text: string) => time(Date.parse(text));
 
@@ -34,11 +34,11 @@ test.each([
   ['0000ff', '020200ff'],
   ['100', '02020100'],
 ])('the number %s has the fewest octets and is positive', (hex, der) =>
-  expect(integerOfHex(hex).toString('hex')).toBe(der),
+  expect(integer(hex).toString('hex')).toBe(der),
 );
 
 test('what is no number is refused', () => {
-  for (const text of ['', '-1', '0x1', 'g']) expect(() => integerOfHex(text)).toThrow(/not a number/);
+  for (const text of ['', '-1', '0x1', 'g']) expect(() => integer(text)).toThrow(/not a number/);
 });
 
 test.each([
@@ -46,11 +46,11 @@ test.each([
   ['2.16.840.1.101.3.4.3.17', '060960864801650304 0311'.replace(' ', '')],
   ['2.999', '06028837'],
   ['1.3.101.112', '06032b6570'],
-])('the object identifier %s', (dotted, hex) => expect(objectIdentifier(dotted).toString('hex')).toBe(hex));
+])('the object identifier %s', (dotted, hex) => expect(oid(dotted).toString('hex')).toBe(hex));
 
 test('what is no object identifier is refused', () => {
   for (const text of ['', '1', '3.1', '1.40', '1..2', 'clientAuth', '1.2.9999999999999999'])
-    expect(() => objectIdentifier(text)).toThrow(/not an object identifier/);
+    expect(() => oid(text)).toThrow(/not an object identifier/);
 });
 
 test.each([
@@ -69,17 +69,20 @@ test('a PrintableString holds its alphabet and nothing else', () => {
 test('lengths are in their shortest form, and are read back', () => {
   fc.assert(
     fc.property(fc.constantFrom(0, 127, 128, 255, 256, 65_535, 65_536), fc.nat(300), (first, second) => {
-      const der = sequence(octetString(Buffer.alloc(first)), octetString(Buffer.alloc(second)));
-      const [a, b] = placesIn(der, placeAt(der, 0));
-      expect([a!.end - a!.from, b!.end - b!.from, b!.end]).toEqual([first, second, der.length]);
-      const octets = a!.from - a!.start - 2;
-      expect(octets).toBe(first < 128 ? 0 : first < 256 ? 1 : first < 65_536 ? 2 : 3);
+      const inner = octetString(Buffer.alloc(first));
+      const read = new DerReader(sequence(inner, octetString(Buffer.alloc(second)))).enter(tags.sequence);
+      expect([read.take(tags.octetString).length, read.take(tags.octetString).length, read.atEnd]).toEqual([
+        first,
+        second,
+        true,
+      ]);
+      expect(inner.length - first - 2).toBe(first < 128 ? 0 : first < 256 ? 1 : first < 65_536 ? 2 : 3);
     }),
   );
 });
 
 test('DER that is cut short is refused wherever it is cut', () => {
-  const der = sequence(octetString(Buffer.alloc(200)));
-  for (let length = 0; length < der.length; length++)
-    expect(() => placeAt(der.subarray(0, length), 0)).toThrow(/cut short/);
+  const whole = sequence(octetString(Buffer.alloc(200)));
+  for (let length = 0; length < whole.length; length++)
+    expect(() => new DerReader(whole.subarray(0, length)).take(tags.sequence)).toThrow(/not the DER/);
 });
