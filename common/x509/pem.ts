@@ -7,6 +7,12 @@ const wrap = (base64: string): string => base64.replace(/(.{64})(?=.)/g, '$1\n')
 export const certificatePem = (der: Buffer): string =>
   `-----BEGIN CERTIFICATE-----\n${wrap(der.toString('base64'))}\n-----END CERTIFICATE-----\n`;
 
+/** The DER of every certificate in a text of ours, in its order. */
+export const certificatesDer = (pem: string): Buffer[] =>
+  [...pem.matchAll(/-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g)].map(
+    ([, base64 = '']) => Buffer.from(base64, 'base64'),
+  );
+
 const requestPattern =
   /^\s*-----BEGIN (NEW )?CERTIFICATE REQUEST-----\s([A-Za-z0-9+/=\s]+)-----END (NEW )?CERTIFICATE REQUEST-----\s*$/;
 
