@@ -15,10 +15,10 @@ let metrics: ReturnType<typeof openMetrics>;
 let asked: { kind: string; ask: unknown; answer: (value: unknown) => void; refuse: (fault: Fault) => void }[];
 let enrollment: Enrollment;
 
-const line = ((kind: string, ask: unknown) =>
-  new Promise((answer, refuse) => {
-    asked.push({ kind, ask, answer, refuse });
-  })) as AskRegistry;
+const line: AskRegistry = (kind, ask) =>
+  new Promise((resolve, refuse) => {
+    asked.push({ kind, ask, answer: resolve as (value: unknown) => void, refuse });
+  });
 
 beforeEach(() => {
   elapsed = 0;
