@@ -126,7 +126,7 @@ withPrograms(['curl', 'openssl', 'mosquitto_pub'], 'EST with curl and openssl al
       const renew = (file: string, path = 'simplereenroll') => status(`base64 ${file}.csr`, path, tls);
       expect(renew(`${id}-next`, 'office/simplereenroll')).toBe('403');
       expect(renew(`${id}-next`, 'plant/simplereenroll')).toBe('200');
-      sh(`${open} -out ${id}-next.crt < said`, dir);
+      sh(`cat said | ${open} -out ${id}-next.crt`, dir);
       expect(publish(`${id}-next`)).toMatchObject({ code: 0, stderr: '' });
 
       makeCsr('pump-other', `${id}-other`, `-addext subjectAltName=${uri}`);
@@ -230,7 +230,7 @@ withPrograms(['curl', 'openssl'], 'EST through a gateway whose registry is elsew
     try {
       const ask = `curl -sS -D headers -o said -w '%{http_code}' --cacert ${ca} ${gateway.doors.https}/.well-known/est/cacerts`;
       expect(sh(ask, dir)).toBe('200');
-      expect(sh(`${open} -noout < said | grep -c subject`, dir).trim()).toBe('2');
+      expect(sh(`cat said | ${open} -noout | grep -c subject`, dir).trim()).toBe('2');
       await end(registry.child, 'SIGKILL');
       expect(sh(ask, dir)).toBe('503');
       expect(readFileSync(join(dir, 'headers'), 'utf8').toLowerCase()).toMatch(/^retry-after: \d+/m);
