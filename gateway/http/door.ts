@@ -15,7 +15,7 @@ import type { Audience } from '../telemetry/audience.ts';
 import type { Intake } from '../telemetry/intake.ts';
 import { Enrollment } from './enrollment.ts';
 import { Receive } from './receive.ts';
-import { targetOf } from './routes.ts';
+import { renewalPath, targetOf } from './routes.ts';
 import { HttpSession } from './session.ts';
 
 export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused' | 'alpn'> & {
@@ -128,7 +128,8 @@ class Desk {
       );
     } catch (thrown) {
       const fault = Fault.of(thrown);
-      this.#options.metrics.messagesRefusedTotal.inc({ reason: fault.kind });
+      // A renewal is no message: the registry counts it.
+      if (request.url !== renewalPath) this.#options.metrics.messagesRefusedTotal.inc({ reason: fault.kind });
       this.#refuse(fault, response);
     }
   }

@@ -18,7 +18,7 @@ export function targetOf(method: string, url: string): Target {
     throw odd();
   const decoded = decode(path);
   if (decoded === '/v1/me') return allowed(method, ['GET', 'HEAD'], { what: 'me' });
-  if (decoded === '/v1/renew') return allowed(method, ['POST'], { what: 'renew' });
+  if (decoded === renewalPath) return allowed(method, ['POST'], { what: 'renew' });
   if (decoded === '/v1/telemetry:batch') return allowed(method, ['POST'], { what: 'batch' });
   for (const [prefix, eventClass] of lanes) {
     if (decoded === prefix || decoded.startsWith(`${prefix}/`)) {
@@ -29,6 +29,8 @@ export function targetOf(method: string, url: string): Target {
   }
   throw new Fault('not-found', `There is nothing at ${path}.`);
 }
+
+export const renewalPath = '/v1/renew';
 
 const lanes: readonly (readonly [string, EventClass])[] = [
   ['/v1/telemetry', 'telemetry'],

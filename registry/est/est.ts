@@ -98,7 +98,9 @@ export class Est {
       metrics.certificates.inc({ state: 'issued' });
       return answer;
     } catch (thrown) {
-      metrics.enrollmentsTotal.inc({ result: 'refused', reason: Fault.of(thrown).kind });
+      const { kind } = Fault.of(thrown);
+      const result = kind === 'approval-pending' ? 'pending' : 'refused';
+      metrics.enrollmentsTotal.inc({ result, reason: kind });
       throw thrown;
     }
   }
@@ -163,7 +165,7 @@ export class Est {
   }
 
   async #makeKey(ask: EstAsk): Promise<EstAnswer> {
-    const { settings, enrollment } = this.#parts;
+    const { settings, enrollment, fleets } = this.#parts;
     if (!settings.serverKeygen) {
       throw new Fault(
         'forbidden',
@@ -173,7 +175,15 @@ export class Est {
     const credential = credentialOf(ask);
     const csr = this.#csrOf(ask);
     // Making a key is work: not for somebody without a right.
-    await enrollment.rightOf(credential);
+    const { fleet } = await enrollment.rightOf(credential);
+    const { approval } = await fleets.terms(fleet);
+    if (approval === 'manual') {
+      // The key would have to be kept until somebody approves it.
+      throw new Fault(
+        'forbidden',
+        `Enrollments of the fleet ${fleet} wait for approval: make the key on the device.`,
+      );
+    }
     const made = await makeServerKey(csr);
     const issued = await this.#issue(ask, credential, made.csr);
     return keyAnswer(made.privateKey.export({ type: 'pkcs8', format: 'der' }), leafOf(issued));

@@ -52,6 +52,7 @@ withPrograms(['curl', 'openssl', 'mosquitto_pub'], 'EST with curl and openssl al
       sh(`${curl(url('cacerts'))} | ${open} -out anchors.crt`, dir);
       expect(sh('grep -c BEGIN anchors.crt', dir).trim()).toBe('2');
       sh(`curl -sS --cacert anchors.crt ${url('plant/cacerts')}`, dir);
+      expect(sh(`${curl('-I')} ${url('cacerts')}`, dir)).toMatch(/^HTTP\/1\.1 200/);
       const cms = sh(
         `${curl(url('cacerts'))} | openssl base64 -d | openssl cms -cmsout -print -noout -inform DER`,
         dir,

@@ -134,6 +134,15 @@ describe.each(['https', 'registry'] as const)('at the door %s', (door) => {
     await house.api.call('DELETE', `/v1/devices/${me('spent-last')}`);
   });
 
+  test('a CSR as csrattrs wants it is taken', async () => {
+    const extensions = [
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      new ExtendedKeyUsageExtension(['1.3.6.1.5.5.7.3.2']),
+      san('url', uriOf(me('exemplary'))),
+    ];
+    expect((await enroll(await csrOf(name(me('exemplary')), extensions), await tokenFor())).status).toBe(200);
+  });
+
   test('a token good once is good once, for two who come at once by different doors', async () => {
     const token = await tokenFor();
     const csrs = [await csrOf(name(me('twin-1'))), await csrOf(name(me('twin-2')))];

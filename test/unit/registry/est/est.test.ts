@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import type { EstAnswer, EstAsk } from '#common/contract/enrollment.ts';
 import { Fault, type FaultKind } from '#common/fault.ts';
+import { parseFleetId } from '#common/identity.ts';
 import { openLog } from '#common/log.ts';
 import { openMetrics } from '#common/metrics.ts';
 import { RateLimits } from '../../../../registry/api/rate-limits.ts';
@@ -40,16 +41,7 @@ const openEst = (change: Partial<EstParts> = {}) =>
     },
     profiles: { find: async () => readProfile(defaultProfile(3_600_000, 0)) },
     caCertificates: () => [],
-    limits: new RateLimits({
-      port: 0,
-      maxBodySize: 0,
-      maxCsrSize: 1024,
-      enrollRate: 2,
-      failedAuthRate: 2,
-      serverKeygen: false,
-      idempotencyTtl: 0,
-      receiptTimeout: 0,
-    }),
+    limits: new RateLimits({ enrollRate: 2, failedAuthRate: 2 }),
     metrics,
     clock,
     log: openLog('silent', 'test'),
@@ -183,10 +175,20 @@ test('a certificate that is not shown cannot be renewed', async () => {
   expect([answer.status, codeOf(answer)]).toEqual([401, 'no-certificate']);
 });
 
-test('keys are made only where the settings say so, and only for a right', async () => {
+test('keys are made only where the settings say so, only for a right, and never to be kept', async () => {
   const closed = await ask({ operation: 'serverkeygen' });
   expect([closed.status, codeOf(closed)]).toEqual([403, 'forbidden']);
   expect(closed.body).toMatch(/registry\.serverKeygen/);
   est = openEst({ settings: { maxCsrSize: 1024, serverKeygen: true } });
   expect(codeOf(await ask({ operation: 'serverkeygen' }))).toBe('token-invalid');
+  const fleet = parseFleetId('plant');
+  const right = { fleet, device: null, source: 'token:t', actor: 'token:t', spend: async () => {} };
+  est = openEst({
+    settings: { maxCsrSize: 1024, serverKeygen: true },
+    enrollment: { enroll: () => Promise.reject(new Fault('internal', 'never')), rightOf: async () => right },
+    fleets: { terms: async () => ({ profile: 'device', approval: 'manual' }) },
+  });
+  const waiting = await ask({ operation: 'serverkeygen' });
+  expect([waiting.status, codeOf(waiting)]).toEqual([403, 'forbidden']);
+  expect(waiting.body).toMatch(/approval/);
 });
