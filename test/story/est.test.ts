@@ -19,7 +19,7 @@ import { csrDer } from '#common/x509/pem.ts';
 import type { DeviceIdentity } from '../harness/api-client.ts';
 import { askEst, type EstReply } from '../harness/est-client.ts';
 import { House } from '../harness/house.ts';
-import { renewFromTheStart } from '../harness/renewal-times.ts';
+import { expireCertificate, renewFromTheStart } from '../harness/renewal-times.ts';
 
 let house: House;
 let ca: string;
@@ -196,6 +196,28 @@ describe.each(['https', 'registry'] as const)('at the door %s', (door) => {
       expect(codeOf(refused)).toEqual([403, 'certificate-revoked']);
     });
 
+    test('gives the same answer to the same CSR: a lost answer locks nobody out', async () => {
+      const device = await house.api.enroll('plant', me('again'));
+      const csr = await csrOf(name(device.id), [san('url', uriOf(device.id))]);
+      const [first, second] = [await renew(csr, device), await renew(csr, device)];
+      expect(first.status).toBe(200);
+      expect(second.text).toBe(first.text);
+    });
+
+    test('renews a certificate that has run out, within the grace of its fleet, and no later', async () => {
+      const dataDir = join(house.dir, 'data');
+      const [late, lost] = [
+        await house.api.enroll('plant', me('late')),
+        await house.api.enroll('plant', me('lost')),
+      ];
+      const dayMs = 86_400_000;
+      expireCertificate(dataDir, late.fingerprint, 29 * dayMs);
+      expireCertificate(dataDir, lost.fingerprint, 31 * dayMs);
+      const csr = (id: string) => csrOf(name(id), [san('url', uriOf(id))]);
+      expect((await renew(await csr(late.id), late)).status).toBe(200);
+      expect(codeOf(await renew(await csr(lost.id), lost))).toEqual([401, 'certificate-expired']);
+    });
+
     test('needs a certificate of ours', async () => {
       const csr = await csrOf(name('victim'), [san('url', uriOf('victim'))]);
       expect(codeOf(await ask('simplereenroll', { csr }))).toEqual([401, 'no-certificate']);
@@ -226,12 +248,16 @@ test('POST /v1/renew at the HTTPS door renews an admitted device, and nobody els
       dispatcher: agent,
       body,
     });
-    const said = (await answer.body.json()) as { deviceId?: string; fingerprint?: string; code?: string };
+    const said = (await answer.body.json()) as Record<
+      'deviceId' | 'fingerprint' | 'renewAfter' | 'code',
+      string | undefined
+    >;
     await agent.destroy();
     return { status: answer.statusCode, ...said };
   };
   expect(await post()).toMatchObject({ status: 401, code: 'no-certificate' });
   const renewed = await post(device);
+  expect(Number.isNaN(Date.parse(renewed.renewAfter ?? ''))).toBe(false);
   expect(renewed).toMatchObject({ status: 201, deviceId: device.id });
   expect(renewed.fingerprint).not.toBe(device.fingerprint);
   expect(await post(victim)).toMatchObject({ code: 'renewal-subject' });
