@@ -1,7 +1,7 @@
 /** What can be set of the registry: every key with its default, and its meaning in a sentence. Durations are
  * milliseconds and sizes bytes once loaded. docs/configuration.md lists the same keys, and a law compares the two. */
 import Type, { type Static } from 'typebox';
-import { Count, Duration, Port, Section, Size } from '#common/config/schema.ts';
+import { Count, Duration, Flag, Port, Section, Size } from '#common/config/schema.ts';
 
 export const registrySettings = Section(
   {
@@ -10,6 +10,7 @@ export const registrySettings = Section(
     maxCsrSize: Size('16KiB', 'Longest CSR, in DER.'),
     enrollRate: Count(500, 'Most enrollments a second of one address; bursts of twice that pass.'),
     failedAuthRate: Count(10, 'Most failed authentications a minute of one address; more are answered 429.'),
+    serverKeygen: Flag(false, 'Whether EST `serverkeygen` may make the keys of devices.'),
     idempotencyTtl: Duration('24h', 'How long the answer to an Idempotency-Key is kept.'),
     receiptTimeout: Duration(
       '5s',

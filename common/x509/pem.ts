@@ -10,6 +10,12 @@ export const pem = (label: string, der: Buffer): string =>
 /** A certificate as PEM, ending in a newline. */
 export const certificatePem = (der: Buffer): string => pem('CERTIFICATE', der);
 
+/** The DER of every certificate in a text of ours, in its order. */
+export const certificatesDer = (pem: string): Buffer[] =>
+  [...pem.matchAll(/-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g)].map(
+    ([, base64 = '']) => Buffer.from(base64, 'base64'),
+  );
+
 const requestPattern =
   /^\s*-----BEGIN (NEW )?CERTIFICATE REQUEST-----\s([A-Za-z0-9+/=\s]+)-----END (NEW )?CERTIFICATE REQUEST-----\s*$/;
 

@@ -131,6 +131,8 @@ function addHooks(app: FastifyInstance, { callers, answers, clock, log }: Regist
   app.addHook('preHandler', async (request, reply) => {
     const key = request.headers['idempotency-key'];
     if (request.method !== 'POST' || typeof key !== 'string' || key === '') return;
+    // EST has answers that are not JSON, and one with a key that must not be kept.
+    if (request.routeOptions.config.permission === 'open') return;
     // An enrollment has no caller but the token it brings.
     const caller = request.caller?.actor ?? hash('sha256', bearerOf(request) ?? '', 'hex');
     const kept = await answers.begin(caller, key, `${request.url}\n${JSON.stringify(request.body)}`);

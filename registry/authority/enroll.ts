@@ -52,7 +52,7 @@ export class Enrollment {
     const { issuance, fleets, profiles, clock, observe } = this.#parts;
     const { attributes } = request;
     observe('check-credential');
-    const right = await this.#rightOf(request.credential);
+    const right = await this.rightOf(request.credential);
     const { fleet } = right;
     if (request.fleet !== null && request.fleet !== fleet)
       throw new Fault('token-scope', `This credential enrolls devices of the fleet ${fleet}.`);
@@ -77,7 +77,8 @@ export class Enrollment {
     return issuance.issue(mandate, csr, hash('sha256', request.csr, 'hex'));
   }
 
-  async #rightOf(credential: Credential): Promise<EnrollmentRight> {
+  /** What a credential grants, spending nothing. Faults `token-…`, `unauthenticated`. */
+  async rightOf(credential: Credential): Promise<EnrollmentRight> {
     const { tokens, chains } = this.#parts;
     if ('secret' in credential) return tokens.right(credential.secret);
     for (const read of chains) {
