@@ -10,6 +10,15 @@ export const registrySettings = Section(
     maxCsrSize: Size('16KiB', 'Longest CSR, in DER.'),
     enrollRate: Count(500, 'Most enrollments a second of one address; bursts of twice that pass.'),
     failedAuthRate: Count(10, 'Most failed authentications a minute of one address; more are answered 429.'),
+    approvalRetry: Duration(
+      '30s',
+      'When a device whose enrollment waits for an operator is told to ask again.',
+    ),
+    approvalTtl: Duration(
+      '7d',
+      'How long an enrollment waits for an operator, and its approval for the device.',
+    ),
+    maxPendingEnrollments: Count(10_000, 'Most enrollments that wait for an operator at once.'),
     idempotencyTtl: Duration('24h', 'How long the answer to an Idempotency-Key is kept.'),
     receiptTimeout: Duration(
       '5s',

@@ -9,7 +9,7 @@ import type { Logger } from '#common/log.ts';
 import type { Caller } from '../authority/api-tokens.ts';
 import type { RegistryDoorSettings } from '../settings.ts';
 import type { Answers, Claim } from './answers.ts';
-import { bearerOf, type Callers } from './callers.ts';
+import { bearerOf, type Callers, leafOf } from './callers.ts';
 import type { Permission } from './permissions.ts';
 import { answerProblem } from './problems.ts';
 import { problem } from './schemas/words.ts';
@@ -131,8 +131,8 @@ function addHooks(app: FastifyInstance, { callers, answers, clock, log }: Regist
   app.addHook('preHandler', async (request, reply) => {
     const key = request.headers['idempotency-key'];
     if (request.method !== 'POST' || typeof key !== 'string' || key === '') return;
-    // An enrollment has no caller but the token it brings.
-    const caller = request.caller?.actor ?? hash('sha256', bearerOf(request) ?? '', 'hex');
+    // An enrollment has no caller but the token it brings, a renewal none but its certificate.
+    const caller = request.caller?.actor ?? hash('sha256', bearerOf(request) ?? leafOf(request) ?? '', 'hex');
     const kept = await answers.begin(caller, key, `${request.url}\n${JSON.stringify(request.body)}`);
     if ('keyHash' in kept) {
       request.claim = kept;
@@ -149,7 +149,9 @@ function addHooks(app: FastifyInstance, { callers, answers, clock, log }: Regist
     const { claim } = request;
     if (!claim) return payload;
     request.claim = null;
-    if (reply.statusCode < 300 && typeof payload === 'string')
+    // 202 with a problem says "not yet": the next answer will be another.
+    const isProblem = String(reply.getHeader('content-type')).startsWith('application/problem+json');
+    if (reply.statusCode < 300 && !isProblem && typeof payload === 'string')
       await answers.keep(claim, { status: reply.statusCode, body: payload });
     else answers.forget(claim);
     return payload;

@@ -3,11 +3,19 @@
 export const keyPurposes = ['clientAuth', 'serverAuth'] as const;
 export type KeyPurpose = (typeof keyPurposes)[number];
 
+/** An attribute of a subject beside the CN. */
+export interface LeafAttribute {
+  readonly type: 'O' | 'OU' | 'L' | 'ST' | 'C' | 'serialNumber';
+  readonly value: string;
+}
+
 /** All of a leaf but its public key, which is kept beside it as DER. */
 export interface CertificatePlan {
   /** Lower-case hex, even length, positive, at most 159 bits. */
   readonly serialNumber: string;
   readonly commonName: string;
+  /** What follows the CN in the subject, in order. */
+  readonly subject: readonly LeafAttribute[];
   readonly uris: readonly string[];
   readonly dnsNames: readonly string[];
   readonly addresses: readonly string[];

@@ -141,4 +141,8 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX house_certificates_by_end ON house_certificates (not_after_ms);
   `,
+  // What a claim has enrolled is counted and revoked without a look at all the others.
+  `
+  CREATE INDEX certificates_by_claim ON certificates (source, device) WHERE source >= 'claim:' AND source < 'claim;';
+  `,
 ];

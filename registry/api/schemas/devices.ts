@@ -10,6 +10,7 @@ import {
   nullable,
   page,
   paging,
+  problem,
   reason,
   time,
   words,
@@ -62,6 +63,10 @@ const decision = Type.Object({
 });
 
 export const enrollSchemas = {
+  waits: Type.Object(
+    { ...problem.properties, enrollment: Type.Optional(Type.String()) },
+    { description: 'An operator has to approve it: ask again after Retry-After, with the same CSR.' },
+  ),
   body: Type.Object(
     { deviceId, csr: Type.String({ minLength: 1 }), attributes: Type.Optional(attributes) },
     closed,
