@@ -17,6 +17,7 @@ import { RegistryDoor } from './api/door.ts';
 import { enrollRoutes } from './api/enroll-routes.ts';
 import { feedRoutes } from './api/feed-routes.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
+import { importRoutes } from './api/import-routes.ts';
 import { pageRoutes } from './api/pages.ts';
 import { type PkiContent, PkiDoor } from './api/pki-door.ts';
 import { profileRoutes } from './api/profile-routes.ts';
@@ -42,6 +43,7 @@ import { LineDesk } from './authority/line-desk.ts';
 import { OcspIssuers } from './authority/ocsp-issuers.ts';
 import { laterAnswer, OcspResponder } from './authority/ocsp-responder.ts';
 import { Profiles } from './authority/profiles.ts';
+import { Registration } from './authority/registration.ts';
 import { RevocationLists } from './authority/revocation-lists.ts';
 import { Roles } from './authority/roles.ts';
 import { stapleDesk } from './authority/staple-desk.ts';
@@ -195,6 +197,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     observe,
   });
   const claimIssuance = new ClaimIssuance({ ...parts, issuers, fleets, profiles, trustDomain });
+  const registration = new Registration({ ...parts, issuance, fleets, profiles });
   const claimRevocation = new ClaimRevocation({ ...parts, store, approvals });
   const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
 
@@ -288,6 +291,11 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
         }),
         approvalRoutes(approvals),
         profileRoutes(profiles),
+        importRoutes({
+          registration,
+          maxLineBytes: settings.registry.maxImportLine,
+          maxCsrBytes: settings.registry.maxCsrSize,
+        }),
         deviceRoutes(devices, certificates, gateways),
         feedRoutes({ feed, gateways, register, desk, clock }),
         adminRoutes(apiTokens, audit, status),

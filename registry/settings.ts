@@ -8,6 +8,7 @@ export const registrySettings = Section(
     port: Port(9443, 'Port of the registry door.'),
     maxBodySize: Size('64KiB', 'Longest request body.'),
     maxCsrSize: Size('16KiB', 'Longest CSR, in DER.'),
+    maxImportLine: Size('64KiB', 'Longest line of an import.'),
     enrollRate: Count(500, 'Most enrollments a second of one address; bursts of twice that pass.'),
     failedAuthRate: Count(10, 'Most failed authentications a minute of one address; more are answered 429.'),
     approvalRetry: Duration(

@@ -1,5 +1,6 @@
 /** The registry door: HTTPS, JSON, OpenAPI. It says who may call what; the authority decides the rest. */
 import { hash } from 'node:crypto';
+import { Readable } from 'node:stream';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Clock } from '#common/clock.ts';
@@ -131,6 +132,8 @@ function addHooks(app: FastifyInstance, { callers, answers, clock, log }: Regist
   app.addHook('preHandler', async (request, reply) => {
     const key = request.headers['idempotency-key'];
     if (request.method !== 'POST' || typeof key !== 'string' || key === '') return;
+    // A stream is not the same twice; what takes one says itself what is done already.
+    if (request.body instanceof Readable) return;
     // An enrollment has no caller but the token it brings, a renewal none but its certificate.
     const caller = request.caller?.actor ?? hash('sha256', bearerOf(request) ?? leafOf(request) ?? '', 'hex');
     const kept = await answers.begin(caller, key, `${request.url}\n${JSON.stringify(request.body)}`);

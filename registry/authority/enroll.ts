@@ -153,7 +153,15 @@ export async function admitDevice(
     device,
     fleet,
     attributes,
-  }: { device: DeviceId; fleet: FleetId; attributes: Readonly<Record<string, string>> },
+    role = null,
+    state = 'active',
+  }: {
+    device: DeviceId;
+    fleet: FleetId;
+    attributes: Readonly<Record<string, string>>;
+    role?: string | null;
+    state?: 'active' | 'pending';
+  },
   nowMs: number,
 ): Promise<void> {
   const known = await write
@@ -173,8 +181,8 @@ export async function admitDevice(
   if (known && known.state !== 'deleted') return;
   const row = {
     fleet,
-    state: 'active' as const,
-    role: null,
+    state,
+    role,
     attributes: JSON.stringify(attributes),
     updated_ms: nowMs,
     assigned_role: null,

@@ -85,6 +85,33 @@ export const enrollSchemas = {
   }),
 };
 
+export const importSchemas = {
+  /** One line of the request. */
+  line: Type.Object(
+    {
+      id: deviceId,
+      fleet: fleetId,
+      role: Type.Optional(nullable(Type.String({ maxLength: 64 }))),
+      attributes: Type.Optional(attributes),
+      state: Type.Optional(words(['active', 'pending'])),
+      csr: Type.Optional(Type.String({ minLength: 1, description: 'PEM PKCS #10, to enroll it at once.' })),
+    },
+    closed,
+  ),
+  /** One line of the answer. */
+  result: Type.Object({
+    line: Type.Integer({ description: 'Counting from 1.' }),
+    id: nullable(Type.String()),
+    status: words(['registered', 'enrolled', 'done', 'refused']),
+    code: Type.Optional(Type.String()),
+    detail: Type.Optional(Type.String()),
+    fingerprint: Type.Optional(Type.String()),
+    notAfter: Type.Optional(time),
+    certificate: Type.Optional(Type.String()),
+    chain: Type.Optional(Type.String()),
+  }),
+};
+
 export const deviceSchemas = {
   params: Type.Object({ device: deviceId }),
   query: Type.Object(
