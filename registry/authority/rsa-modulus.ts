@@ -1,7 +1,7 @@
 /** RSA moduli that anybody can factor: even ones, those with small factors, those whose primes lie close together. Pure. */
 
 /** So many steps of Fermat's method: primes that share half of their bits and some more are found within a few. */
-const fermatRounds = 4_000;
+const fermatRounds = 2_000;
 
 const smallPrimes: readonly bigint[] = primesBelow(1_000);
 const smallPrimesProduct = smallPrimes.reduce((product, prime) => product * prime, 1n);
