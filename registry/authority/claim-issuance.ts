@@ -137,7 +137,7 @@ export class ClaimIssuance {
     const { writer, clock } = this.#parts;
     try {
       const der = await issuer.ca.sign(plan, csr.publicKeyDer);
-      compareSigned(der, plan, csr.publicKey, issuer.ca);
+      compareSigned(der, plan, csr.publicKeyDer, issuer.ca);
       return der;
     } catch (thrown) {
       await writer.write(async (write) => {

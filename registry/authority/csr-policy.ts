@@ -1,5 +1,6 @@
 /** What a CSR must be like: every refusal a named fault, then one function that reads as the policy. Pure. */
 import { Fault } from '#common/fault.ts';
+import { purposeOids } from '#common/x509/object-identifier.ts';
 import type { KeyPurpose } from '../ca/plan.ts';
 import type { Csr, SubjectValue } from './csr.ts';
 import { judgeKey } from './key-policy.ts';
@@ -14,11 +15,6 @@ export interface CsrTerms {
   readonly names: readonly string[];
   readonly purposes: readonly KeyPurpose[];
 }
-
-const purposeIds: Record<KeyPurpose, string> = {
-  clientAuth: '1.3.6.1.5.5.7.3.2',
-  serverAuth: '1.3.6.1.5.5.7.3.1',
-};
 
 const refusals = {
   signature: () =>
@@ -52,7 +48,7 @@ export function judgeCsr(csr: Csr, terms: CsrTerms): void {
     throw refusals.subject(terms.subject);
   if (csr.names.some((name) => !terms.names.includes(name))) throw refusals.names(terms.names);
   if (csr.asksForCa) throw refusals.ca();
-  const purposes = terms.purposes.map((purpose) => purposeIds[purpose]);
+  const purposes: string[] = terms.purposes.map((purpose) => purposeOids[purpose]);
   if (csr.purposes.some((purpose) => !purposes.includes(purpose))) throw refusals.usage(terms.purposes);
 }
 

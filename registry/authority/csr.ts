@@ -18,6 +18,7 @@ import {
   SubjectAlternativeName,
 } from '@peculiar/asn1-x509';
 import { Fault } from '#common/fault.ts';
+import { attributeIds } from '../ca/plan.ts';
 import { isProofOfPossession } from './csr-signature.ts';
 
 /** An attribute of a subject: a short name such as `CN` where this house has one, else the object identifier. */
@@ -45,16 +46,10 @@ export interface Csr {
   readonly possessed: boolean;
 }
 
-/** Short names of the attributes that a profile can set (RFC 5280, section 4.1.2.4), by object identifier. */
-const shortNames: Readonly<Record<string, string>> = {
-  '2.5.4.3': 'CN',
-  '2.5.4.5': 'serialNumber',
-  '2.5.4.6': 'C',
-  '2.5.4.7': 'L',
-  '2.5.4.8': 'ST',
-  '2.5.4.10': 'O',
-  '2.5.4.11': 'OU',
-};
+/** Short names of the attributes that a profile can set, by object identifier. */
+const shortNames: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(attributeIds).map(([name, id]) => [id, name]),
+);
 
 /** PKCS #9, section 5.4.2: the attribute in which a request asks for extensions. */
 const extensionRequest = '1.2.840.113549.1.9.14';

@@ -260,7 +260,7 @@ export class Issuance {
     try {
       const der = await issuer.ca.sign(plan, csr.publicKeyDer);
       this.#parts.observe('compare');
-      compareSigned(der, plan, csr.publicKey, issuer.ca);
+      compareSigned(der, plan, csr.publicKeyDer, issuer.ca);
       return der;
     } catch (thrown) {
       await this.#parts.store.writer.write((write) =>

@@ -1,50 +1,53 @@
 /** A certificate that was signed, read again by another parser before anybody gets it, and held against its plan. */
-import { type KeyObject, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { Fault } from '#common/fault.ts';
+import { type Certificate, readCertificate } from '#common/x509/certificate.ts';
+import { purposeOids } from '#common/x509/object-identifier.ts';
 import type { IssuingCa } from '../ca/issuing-ca.ts';
-import type { CertificatePlan, KeyPurpose } from '../ca/plan.ts';
+import { attributeIds, type CertificatePlan } from '../ca/plan.ts';
 
-const purposeIds: Record<KeyPurpose, string> = {
-  clientAuth: '1.3.6.1.5.5.7.3.2',
-  serverAuth: '1.3.6.1.5.5.7.3.1',
-};
-
-/** Faults `internal` when it is not what was planned, for this key, by this CA. */
-export function compareSigned(der: Buffer, plan: CertificatePlan, publicKey: KeyObject, ca: IssuingCa): void {
-  const read = new X509Certificate(der);
+/** Faults `internal` when it is not what was planned, for this key (SubjectPublicKeyInfo in DER), by this CA. */
+export function compareSigned(der: Buffer, plan: CertificatePlan, publicKey: Buffer, ca: IssuingCa): void {
+  const read = readCertificate(der);
   const same =
-    read.serialNumber.toLowerCase() === plan.serialNumber &&
-    hasSubject(read, plan) &&
-    read.subjectAltName === namesText(plan) &&
-    read.validFromDate.getTime() === plan.notBeforeMs &&
-    read.validToDate.getTime() === plan.notAfterMs &&
-    isDeepStrictEqual(
-      read.keyUsage,
-      plan.purposes.map((purpose) => purposeIds[purpose]),
-    ) &&
-    !read.ca &&
-    read.publicKey.equals(publicKey) &&
-    ca.isIssuerOf(read);
+    isDeepStrictEqual(factsOf(read), factsOfPlan(plan)) &&
+    read.spki.equals(publicKey) &&
+    ca.isIssuerOf(new X509Certificate(der));
   if (!same) throw new Fault('internal', 'The certificate that was signed is not the one that was planned.');
 }
 
-/** What Node escapes in the text of a subject is not in the values of an object: the text serves the plain case only. */
-function hasSubject(read: X509Certificate, { commonName, subject }: CertificatePlan): boolean {
-  if (subject.length === 0) return read.subject === `CN=${commonName}`;
-  const expected = new Map<string, string[]>([['CN', [commonName]]]);
-  for (const { type, value } of subject) expected.set(type, [...(expected.get(type) ?? []), value]);
-  const found = Object.entries(read.toLegacyObject().subject).map(([type, value]) => [
-    type,
-    typeof value === 'string' ? [value] : value,
-  ]);
-  return isDeepStrictEqual(new Map(found as [string, string[]][]), expected);
+/** All that a plan says, as it stands in the certificate; and that it is no CA, and asks nothing new of its readers. */
+function factsOf({ serialNumber, subject, notBeforeMs, notAfterMs, extensions }: Certificate) {
+  return {
+    serialNumber,
+    subject: subject.rdns.map((rdn) => rdn.map(({ oid, value }) => [oid, value])),
+    notBeforeMs,
+    notAfterMs,
+    names: extensions.subjectAltName?.names.map((name) => [name.type, name.value]),
+    purposes: extensions.extKeyUsage?.purposes,
+    usages: extensions.keyUsage?.usages,
+    isCa: extensions.basicConstraints?.ca,
+    unknownCritical: extensions.unknownCritical.length,
+  };
 }
 
-/** No value that is planned holds a character that Node would quote: names are checked by their syntax. */
-const namesText = ({ uris, dnsNames, addresses }: CertificatePlan): string =>
-  [
-    ...uris.map((uri) => `URI:${uri}`),
-    ...dnsNames.map((name) => `DNS:${name}`),
-    ...addresses.map((address) => `IP Address:${address}`),
-  ].join(', ');
+function factsOfPlan(plan: CertificatePlan): ReturnType<typeof factsOf> {
+  return {
+    serialNumber: plan.serialNumber,
+    subject: [
+      [[attributeIds.CN, plan.commonName]],
+      ...plan.subject.map(({ type, value }) => [[attributeIds[type], value]]),
+    ],
+    notBeforeMs: plan.notBeforeMs,
+    notAfterMs: plan.notAfterMs,
+    names: [
+      ...plan.uris.map((value) => ['uri', value] as ['uri', string]),
+      ...plan.dnsNames.map((value) => ['dns', value] as ['dns', string]),
+    ],
+    purposes: plan.purposes.map((purpose) => purposeOids[purpose]),
+    usages: ['digitalSignature'],
+    isCa: false,
+    unknownCritical: 0,
+  };
+}

@@ -23,7 +23,7 @@ import { importKey } from '#common/x509/crypto-key.ts';
 import type { CaKeys } from './ca-keys.ts';
 import { type IssuerIdentity, issuerIdentityOf } from './issuer-identity.ts';
 import { localSigner } from './local-signer.ts';
-import type { CertificatePlan, LeafAttribute } from './plan.ts';
+import { attributeIds, type CertificatePlan } from './plan.ts';
 import type { TbsSigner } from './tbs-signer.ts';
 
 /** Where relying parties ask whether a leaf was revoked: URLs, plain http. */
@@ -96,7 +96,7 @@ export class IssuingCa {
       serialNumber: plan.serialNumber,
       subject: [
         { CN: [plan.commonName] },
-        ...plan.subject.map(({ type, value }) => ({ [nameIds[type]]: [value] })),
+        ...plan.subject.map(({ type, value }) => ({ [attributeIds[type]]: [value] })),
       ],
       issuer: this.#issuerName,
       notBefore: dateOf(plan.notBeforeMs),
@@ -151,16 +151,6 @@ export class IssuingCa {
 /** What every leaf says alike: encoded once. */
 const noCa = new BasicConstraintsExtension(false, undefined, true);
 const signatureOnly = new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true);
-
-/** The library knows `serialNumber` by its number only. */
-const nameIds: Record<LeafAttribute['type'], string> = {
-  O: 'O',
-  OU: 'OU',
-  L: 'L',
-  ST: 'ST',
-  C: 'C',
-  serialNumber: '2.5.4.5',
-};
 
 const namesOf = (plan: CertificatePlan): Extension =>
   new SubjectAlternativeNameExtension([

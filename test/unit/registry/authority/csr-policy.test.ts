@@ -2,6 +2,7 @@
 import {
   checkPrimeSync,
   createPublicKey,
+  ECDH,
   generateKeyPairSync,
   generatePrimeSync,
   type KeyObject,
@@ -74,6 +75,8 @@ test.each([
   ['RSA of 16384 bits', rsa(16_384, 'AQAB'), 'csr-key-weak'],
   ['RSA of 2048 bits', rsa(2048, 'AQAB'), null],
   ['Ed25519', generateKeyPairSync('ed25519').publicKey, null],
+  ['P-521', generateKeyPairSync('ec', { namedCurve: 'P-521' }).publicKey, 'csr-key-type'],
+  ['ML-DSA-87', generateKeyPairSync('ml-dsa-87').publicKey, 'csr-key-type'],
   ['Ed448', generateKeyPairSync('ed448').publicKey, 'csr-key-type'],
   ['X25519', generateKeyPairSync('x25519').publicKey, 'csr-key-type'],
 ] as const)('%s', (_what, publicKey, kind) => {
@@ -161,4 +164,15 @@ test('a CSR with any byte changed is refused with a Fault, or proves nothing, or
     }),
     { numRuns: 300 },
   );
+});
+
+test('a compressed point is refused: the gateways read none', () => {
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const whole = publicKey.export({ type: 'spki', format: 'der' });
+  const point = ECDH.convertKey(whole.subarray(-65), 'prime256v1', undefined, undefined, 'compressed');
+  const publicKeyDer = Buffer.concat([whole.subarray(0, -66), Buffer.from([0]), point as Buffer]);
+  publicKeyDer[1]! -= 32;
+  publicKeyDer[publicKeyDer.length - 35]! -= 32;
+  expect(createPublicKey({ key: publicKeyDer, format: 'der', type: 'spki' }).equals(publicKey)).toBe(true);
+  expect(() => judge({ publicKey, publicKeyDer })).toThrow(/compressed/);
 });
