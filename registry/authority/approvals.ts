@@ -9,6 +9,7 @@ import type { DeviceId, FleetId } from '#common/identity.ts';
 import type { Tables } from '../store/tables.ts';
 import type { Write, Writer } from '../store/writer.ts';
 import type { Audit } from './audit.ts';
+import { isOfClaim } from './claim-source.ts';
 import type { EnrollmentRight } from './credential.ts';
 import type { GiveBack } from './issuance.ts';
 import { makeId } from './secret.ts';
@@ -27,8 +28,8 @@ export interface EnrollmentView {
   /** SHA-256 of the CSR's DER, hex: to be compared with what the device shows. */
   readonly csrHash: string;
   readonly createdAt: string;
-  /** When it is forgotten: if nobody has decided, or the device has not come back. */
-  readonly expiresAt: string;
+  /** When it is forgotten: if nobody has decided, or the device has not come back. Null when it is kept for good. */
+  readonly expiresAt: string | null;
   readonly decidedAt: string | null;
   readonly decidedBy: string | null;
   readonly reason: string | null;
@@ -122,16 +123,18 @@ export class Approvals {
   async putIn(ask: EnrollmentAsk, right: EnrollmentRight): Promise<Fault> {
     const { writer, audit, clock, most } = this.#parts;
     const id = await writer.write(async (write) => {
-      await this.#forget(write);
+      await this.#forgetWaiting(write);
       const { device, fleet, csrHash } = ask;
       const known = await write
         .selectFrom('enrollments')
-        .select(['id', 'fleet'])
+        .selectAll()
         .where('device', '=', device)
         .where('csr_hash', '=', csrHash)
         .executeTakeFirst();
-      if (known?.fleet === fleet) return known.id;
-      if (known) throw new Fault('conflict', `The fleet ${known.fleet} was asked for this device already.`);
+      if (known && this.#endOf(known) <= clock.now()) await this.#drop(write, known);
+      else if (known?.fleet === fleet) return known.id;
+      else if (known)
+        throw new Fault('conflict', `The fleet ${known.fleet} was asked for this device already.`);
       const { waiting } = await write
         .selectFrom('enrollments')
         .select(({ fn }) => fn.countAll<number>().as('waiting'))
@@ -218,34 +221,51 @@ export class Approvals {
   /** Forgets what is too old, and gives back what was spent on it. Resolves with how many. */
   async sweep(): Promise<number> {
     for (let all = 0; ; ) {
-      const forgotten = await this.#parts.writer.write((write) => this.#forget(write));
+      const forgotten = await this.#parts.writer.write(
+        async (write) => (await this.#forgetWaiting(write)) + (await this.#forgetDecided(write)),
+      );
       all += forgotten;
       if (forgotten < lot) return all;
     }
   }
 
-  async #forget(write: Write): Promise<number> {
-    const { clock, ttlMs, audit } = this.#parts;
-    const beforeMs = clock.now() - ttlMs;
+  async #forgetWaiting(write: Write): Promise<number> {
     const old = await write
       .selectFrom('enrollments')
-      .select(['id', 'device', 'state', 'source'])
-      .where((eb) =>
-        eb.or([
-          eb.and([eb('state', '=', 'pending'), eb('created_ms', '<=', beforeMs)]),
-          eb.and([eb('state', 'in', ['approved', 'denied', 'issued']), eb('decided_ms', '<=', beforeMs)]),
-        ]),
-      )
+      .selectAll()
+      .where('state', '=', 'pending')
+      .where('created_ms', '<=', this.#parts.clock.now() - this.#parts.ttlMs)
       .limit(lot)
       .execute();
-    for (const { id, device, state, source } of old) {
-      await write.deleteFrom('enrollments').where('id', '=', id).execute();
-      if (state !== 'pending' && state !== 'approved') continue;
-      await this.#giveUseBack(write, source);
-      const detail = { enrollment: id, state };
-      await audit.append(write, { actor: 'system', action: 'enrollment.expire', target: device, detail });
-    }
+    for (const row of old) await this.#drop(write, row);
     return old.length;
+  }
+
+  /** What a claim was issued by approval is kept: it says what goes when the claim is revoked. */
+  async #forgetDecided(write: Write): Promise<number> {
+    const old = await write
+      .selectFrom('enrollments')
+      .selectAll()
+      .where('state', 'in', ['approved', 'denied', 'issued'])
+      .where('decided_ms', '<=', this.#parts.clock.now() - this.#parts.ttlMs)
+      .where(({ eb, or }) => or([eb('state', '!=', 'issued'), eb('source', 'not like', 'claim:%')]))
+      .limit(lot)
+      .execute();
+    for (const row of old) await this.#drop(write, row);
+    return old.length;
+  }
+
+  async #drop(write: Write, { id, device, state, source }: KeptEnrollment): Promise<void> {
+    await write.deleteFrom('enrollments').where('id', '=', id).execute();
+    if (state !== 'pending' && state !== 'approved') return;
+    await this.#giveUseBack(write, source);
+    const detail = { enrollment: id, state };
+    await this.#parts.audit.append(write, {
+      actor: 'system',
+      action: 'enrollment.expire',
+      target: device,
+      detail,
+    });
   }
 
   async #decide(
@@ -286,11 +306,13 @@ export class Approvals {
     return new Fault('quota-exceeded', text, { retryAfterMs: this.#parts.retryMs });
   }
 
-  #endOf({ created_ms, decided_ms }: KeptEnrollment): number {
+  #endOf({ created_ms, decided_ms, state, source }: KeptEnrollment): number {
+    if (state === 'issued' && isOfClaim(source)) return Number.POSITIVE_INFINITY;
     return (decided_ms ?? created_ms) + this.#parts.ttlMs;
   }
 
   #viewOf(row: KeptEnrollment): EnrollmentView {
+    const endMs = this.#endOf(row);
     return {
       id: row.id,
       fleet: row.fleet,
@@ -300,7 +322,7 @@ export class Approvals {
       attributes: JSON.parse(row.attributes),
       csrHash: row.csr_hash,
       createdAt: timestamp(row.created_ms),
-      expiresAt: timestamp(this.#endOf(row)),
+      expiresAt: Number.isFinite(endMs) ? timestamp(endMs) : null,
       decidedAt: row.decided_ms === null ? null : timestamp(row.decided_ms),
       decidedBy: row.decided_by,
       reason: row.reason,

@@ -167,23 +167,19 @@ export class ClaimRevocation {
   /** Lots of devices that act on what the claim gave them: by the certificate itself, or by one that renewed it. */
   async *#lots(id: string): AsyncGenerator<string[]> {
     const { read } = this.#parts.store;
-    for (let after = ''; ; ) {
-      const rows = await read
-        .selectFrom('certificates')
-        .select('device')
-        .distinct()
-        .where(ofClaim(id))
-        .where('device', '>', after)
-        .orderBy('device')
-        .limit(lot)
-        .execute();
-      if (rows.length === 0) return;
-      const given = rows.map(({ device }) => device);
-      after = given.at(-1)!;
+    const rows = await read
+      .selectFrom('certificates')
+      .select('device')
+      .distinct()
+      .where(ofClaim(id))
+      .orderBy('device')
+      .execute();
+    for (let at = 0; at < rows.length; at += lot) {
+      const given = rows.slice(at, at + lot).map(({ device }) => device);
       const { rows: acting } = await sql<{ device: string }>`
         WITH RECURSIVE given (device, fingerprint, state) AS (
           SELECT device, fingerprint, state FROM certificates
-            WHERE ${ofClaim(id)} AND device IN (${sql.join(given)})
+            WHERE ${ofClaim(id)} AND device IN (SELECT value FROM json_each(${JSON.stringify(given)}))
           UNION
           SELECT c.device, c.fingerprint, c.state FROM given g
             JOIN certificates c ON c.device = g.device AND c.replaces = g.fingerprint

@@ -143,6 +143,8 @@ export const migrations: readonly string[] = [
   `,
   // What a claim has enrolled is counted and revoked without a look at all the others.
   `
-  CREATE INDEX certificates_by_claim ON certificates (source, device) WHERE source >= 'claim:' AND source < 'claim;';
+  CREATE INDEX certificates_by_claim ON certificates (source, device)
+    WHERE source >= 'approval:' AND source < 'claim;';
+  CREATE INDEX enrollments_by_source ON enrollments (source);
   `,
 ];

@@ -136,7 +136,13 @@ test('a claim waits like a token', async () => {
   const issued = await line.call('POST', '/v1/enroll', body);
   expect(issued.status).toBe(201);
   const { items } = (await call('GET', '/v1/fleets/vault/claims')).body;
-  expect(items).toMatchObject([{ id: claim.id, usesLeft: 0 }]);
+  expect(items).toMatchObject([{ id: claim.id, usesLeft: 0, enrolled: 1 }]);
+  // What a claim was issued after an approval goes with it, too.
+  const revoke = `/v1/claims/${claim.id}/revoke`;
+  expect((await call('POST', revoke, { devices: true, dryRun: true })).body).toMatchObject({ devices: 1 });
+  const receipt = await call('POST', revoke, { devices: true });
+  expect(receipt.body.certificates).toEqual([claim.fingerprint, issued.body.fingerprint]);
+  expect((await call('GET', '/v1/devices/lined')).body.state).toBe('revoked');
   await line.close();
 });
 

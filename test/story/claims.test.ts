@@ -225,6 +225,24 @@ describe('a claim that is revoked', () => {
 });
 
 withPrograms(['curl', 'openssl'], 'with curl and openssl alone', () => {
+  test('CRL and OCSP know a claim, and that it was revoked', async () => {
+    const claim = await claimFor(1);
+    writeFileSync(join(house.dir, 'known.crt'), claim.certificate);
+    writeFileSync(join(house.dir, 'issuing.crt'), claim.chain);
+    const ask = `openssl ocsp -issuer issuing.crt -cert known.crt -no_nonce -url ${house.doors.pki}/ocsp -CAfile ${house.doors.ca} 2>&1`;
+    expect(sh(ask, house.dir)).toMatch(/known\.crt: good/);
+    await call('POST', `/v1/claims/${claim.id}/revoke`, { reason: 'keyCompromise' });
+    expect(sh(ask, house.dir)).toMatch(/known\.crt: revoked/);
+    const serial = new X509Certificate(claim.certificate).serialNumber;
+    await eventually(() => {
+      const crl = sh(
+        `curl -sS ${house.doors.pki}/crl/issuing.crl | openssl crl -inform DER -noout -text`,
+        house.dir,
+      );
+      expect(crl).toContain(`Serial Number: ${serial}`);
+    });
+  });
+
   test('a line asks for its claim, and enrolls a device with it', async () => {
     const ca = house.doors.ca;
     const post = `curl -sS --fail-with-body --cacert ${ca} -H 'Content-Type: application/json'`;

@@ -97,6 +97,33 @@ test.each(enrollmentSteps)('killed before %s, with a claim of one use', async (s
   expectWholeHistory(deviceId, again.body.fingerprint, step);
 });
 
+test.each(enrollmentSteps)('killed before %s, when it was approved', async (step) => {
+  const deviceId = `approved-${step}`;
+  const csr = await makeCsr(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey, deviceId);
+
+  const quiet = await start();
+  await quiet.api.call('POST', '/v1/fleets', { id: 'vault', approval: 'manual' });
+  const { body: token } = await quiet.api.call('POST', '/v1/fleets/vault/tokens', {});
+  const authorization = { authorization: `Bearer ${token.token}` };
+  const ask = (api: ApiClient) => api.call('POST', '/v1/enroll', { deviceId, csr }, authorization);
+  const { body: waits } = await ask(quiet.api);
+  await quiet.api.call('POST', `/v1/enrollments/${waits.enrollment}/approve`);
+  await quiet.api.close();
+  await end(quiet.child, 'SIGTERM');
+
+  const first = await start(step);
+  await expect(ask(first.api)).rejects.toThrow();
+  await first.api.close();
+
+  const second = await start();
+  const again = await ask(second.api);
+  expect(again.status).toBe(201);
+  expect((await ask(second.api)).body).toEqual(again.body);
+  await second.api.close();
+  await end(second.child, 'SIGTERM');
+  expectWholeHistory(deviceId, again.body.fingerprint, step);
+});
+
 function expectWholeHistory(deviceId: string, fingerprint: string, step: string): void {
   const db = new Database(join(dir, 'registry.db'), { readonly: true });
   const rows = db

@@ -128,6 +128,7 @@ describe('devices:import', () => {
       { id: 'x-5', fleet: 'plant', attributes: { big: 'x'.repeat(9000) } },
       { id: 'x-6', fleet: 'plant', attributes: { big: 'x'.repeat(300) } },
       { id: 'x-7', fleet: 'plant', csr: 'hello' },
+      { id: 'x-8', fleet: 'plant', attributes: { 'a b': 'c' } },
       '',
       { id: 'ok-2', fleet: 'plant' },
     ]);
@@ -146,7 +147,8 @@ describe('devices:import', () => {
       [12, 'too-large'],
       [13, 'malformed'],
       [14, 'csr-malformed'],
-      [16, 'registered'],
+      [15, 'malformed'],
+      [17, 'registered'],
     ]);
   });
 

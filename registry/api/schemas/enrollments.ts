@@ -64,7 +64,7 @@ const enrollment = Type.Object({
   attributes: Type.Record(Type.String(), Type.String()),
   csrHash: Type.String({ description: 'SHA-256 of the DER of the CSR, hex.' }),
   createdAt: time,
-  expiresAt: time,
+  expiresAt: nullable(time),
   decidedAt: nullable(time),
   decidedBy: nullable(Type.String()),
   reason: nullable(Type.String()),
