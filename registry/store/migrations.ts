@@ -143,7 +143,7 @@ export const migrations: readonly string[] = [
   `,
   // What a claim has enrolled is counted and revoked without a look at all the others.
   `
-  CREATE INDEX certificates_by_claim ON certificates (source, device)
+  CREATE INDEX certificates_by_claim ON certificates (source, device, fingerprint)
     WHERE source >= 'approval:' AND source < 'claim;';
   CREATE INDEX enrollments_by_source ON enrollments (source);
   `,
