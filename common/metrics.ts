@@ -78,6 +78,7 @@ export function openMetrics() {
   }
   for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
   metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
+  metrics.enrollmentsTotal.inc({ result: 'pending', reason: 'approval-pending' }, 0);
   for (const reason of faultKinds) metrics.enrollmentsTotal.inc({ result: 'refused', reason }, 0);
   return metrics;
 }

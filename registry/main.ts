@@ -10,20 +10,28 @@ import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor } from '#common/ops-door.ts';
 import { adminRoutes } from './api/admin-routes.ts';
 import { Answers } from './api/answers.ts';
+import { approvalRoutes } from './api/approval-routes.ts';
 import { Callers } from './api/callers.ts';
+import { claimRoutes } from './api/claim-routes.ts';
 import { deviceRoutes } from './api/device-routes.ts';
 import { RegistryDoor } from './api/door.ts';
 import { enrollRoutes } from './api/enroll-routes.ts';
 import { estRoutes } from './api/est-routes.ts';
 import { feedRoutes } from './api/feed-routes.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
+import { importRoutes } from './api/import-routes.ts';
 import { pageRoutes } from './api/pages.ts';
 import { type PkiContent, PkiDoor } from './api/pki-door.ts';
+import { profileRoutes } from './api/profile-routes.ts';
 import { RateLimits } from './api/rate-limits.ts';
 import { ApiTokens } from './authority/api-tokens.ts';
+import { Approvals } from './authority/approvals.ts';
 import { Audit } from './authority/audit.ts';
 import { CertificateStatuses } from './authority/certificate-status.ts';
 import { Certificates } from './authority/certificates.ts';
+import { ClaimIssuance } from './authority/claim-issuance.ts';
+import { ClaimRevocation } from './authority/claim-revocation.ts';
+import { Claims } from './authority/claims.ts';
 import { Devices } from './authority/devices.ts';
 import { Enrollment, type EnrollmentStep } from './authority/enroll.ts';
 import { Feed } from './authority/feed.ts';
@@ -31,12 +39,13 @@ import { Fleets } from './authority/fleets.ts';
 import { GatewayRegister } from './authority/gateway-register.ts';
 import { Gateways } from './authority/gateways.ts';
 import { recordHouseCertificate } from './authority/house-certificates.ts';
-import { Issuance } from './authority/issuance.ts';
+import { type GiveBack, Issuance } from './authority/issuance.ts';
 import { firstIssuer, Issuers } from './authority/issuers.ts';
 import { LineDesk } from './authority/line-desk.ts';
 import { OcspIssuers } from './authority/ocsp-issuers.ts';
 import { laterAnswer, OcspResponder } from './authority/ocsp-responder.ts';
 import { Profiles } from './authority/profiles.ts';
+import { Registration } from './authority/registration.ts';
 import { RevocationLists } from './authority/revocation-lists.ts';
 import { Roles } from './authority/roles.ts';
 import { stapleDesk } from './authority/staple-desk.ts';
@@ -78,6 +87,7 @@ export interface Registry extends AsyncDisposable {
 }
 
 const certificateCountMs = 30_000;
+const approvalSweepMs = 60_000;
 
 /** Faults `conflict` when another process holds the folder or wrote it with a newer program. */
 export async function openRegistry(options: RegistryOptions): Promise<Registry> {
@@ -166,15 +176,33 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const { observe = () => {} } = options;
   const issuers = new Issuers(parts);
   const profiles = new Profiles(parts);
-  const issuance = new Issuance({
+  const claims = new Claims({ read, fleets, clock });
+  const giveBack: Record<string, GiveBack> = {
+    token: (write, id) => tokens.giveBack(write, id),
+    claim: (write, id) => claims.giveBack(write, id),
+    approval: (write, id) => approvals.giveBack(write, id),
+  };
+  const approvals = new Approvals({
     ...parts,
-    store,
-    issuers,
-    trustDomain,
-    giveBack: { token: (write, id) => tokens.giveBack(write, id) },
+    giveBack,
+    retryMs: settings.registry.approvalRetry,
+    ttlMs: settings.registry.approvalTtl,
+    most: settings.registry.maxPendingEnrollments,
+  });
+  const issuance = new Issuance({ ...parts, store, issuers, trustDomain, giveBack, observe });
+  const enrollment = new Enrollment({
+    issuance,
+    fleets,
+    profiles,
+    tokens,
+    approvals,
+    chains: [(chain) => claims.right(chain)],
+    clock,
     observe,
   });
-  const enrollment = new Enrollment({ issuance, fleets, profiles, tokens, chains: [], clock, observe });
+  const claimIssuance = new ClaimIssuance({ ...parts, issuers, fleets, profiles, trustDomain });
+  const registration = new Registration({ ...parts, issuance, fleets, profiles });
+  const claimRevocation = new ClaimRevocation({ ...parts, store, approvals });
   const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
 
   const adminTokenFile = join(dataDir, 'admin.token');
@@ -246,6 +274,12 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     }),
   );
 
+  opened.defer(
+    clock.every(approvalSweepMs, () => {
+      approvals.sweep().catch((error) => log.error({ error }, 'Old enrollments could not be forgotten.'));
+    }),
+  );
+
   const callers = new Callers({ tokens: apiTokens, gateways: register, limits, clock });
   const door = opened.use(
     await RegistryDoor.open({
@@ -267,6 +301,19 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
           maxCsrBytes: settings.registry.maxCsrSize,
         }),
         estRoutes(est),
+        claimRoutes({
+          claims,
+          claimIssuance,
+          claimRevocation,
+          maxCsrBytes: settings.registry.maxCsrSize,
+        }),
+        approvalRoutes(approvals),
+        profileRoutes(profiles),
+        importRoutes({
+          registration,
+          maxLineBytes: settings.registry.maxImportLine,
+          maxCsrBytes: settings.registry.maxCsrSize,
+        }),
         deviceRoutes(devices, certificates, gateways),
         feedRoutes({ feed, gateways, register, desk, clock }),
         adminRoutes(apiTokens, audit, status),

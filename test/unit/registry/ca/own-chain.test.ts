@@ -34,6 +34,8 @@ test.each([
   const plan = {
     serialNumber: makeSerialNumber(),
     commonName: 'pump_7:a',
+    subject: [],
+    subject: [],
     uris: ['spiffe://fleetgate.local/fleet/water/device/pump_7:a'],
     dnsNames: [],
     addresses: [],
