@@ -47,6 +47,7 @@ export function openMetrics() {
       'backend',
     ]),
     enrollmentsTotal: counter('enrollments_total', 'Enrollments.', ['result', 'reason']),
+    renewalsTotal: counter('renewals_total', 'Renewals.', ['result', 'reason']),
     certificates: gauge('certificates', 'Certificates in the registry.', ['state']),
     certificateRemainingSeconds: histogram(
       'certificate_remaining_seconds',
@@ -74,6 +75,8 @@ export function openMetrics() {
   for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
   metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
   for (const reason of faultKinds) metrics.enrollmentsTotal.inc({ result: 'refused', reason }, 0);
+  for (const result of ['issued', 'repeated']) metrics.renewalsTotal.inc({ result, reason: 'none' }, 0);
+  for (const reason of faultKinds) metrics.renewalsTotal.inc({ result: 'refused', reason }, 0);
   return metrics;
 }
 

@@ -18,6 +18,7 @@ import { fleetRoutes } from './api/fleet-routes.ts';
 import { pageRoutes } from './api/pages.ts';
 import { PkiDoor } from './api/pki-door.ts';
 import { RateLimits } from './api/rate-limits.ts';
+import { renewRoutes } from './api/renew-routes.ts';
 import { ApiTokens } from './authority/api-tokens.ts';
 import { Audit } from './authority/audit.ts';
 import { Certificates } from './authority/certificates.ts';
@@ -31,6 +32,8 @@ import { Issuance } from './authority/issuance.ts';
 import { firstIssuer, Issuers } from './authority/issuers.ts';
 import { LineDesk } from './authority/line-desk.ts';
 import { Profiles } from './authority/profiles.ts';
+import { Renewal, type RenewalStep } from './authority/renewal.ts';
+import { Retirement } from './authority/retirement.ts';
 import { Roles } from './authority/roles.ts';
 import { Status } from './authority/status.ts';
 import { Tokens } from './authority/tokens.ts';
@@ -53,8 +56,8 @@ export interface RegistryOptions {
   doorNames?: readonly string[];
   /** For a registry that runs alone: its own metrics and probes. A gateway in the same process has a door for both. */
   opsPort?: number;
-  /** Told before each step of an enrollment. */
-  observe?: (step: EnrollmentStep) => void;
+  /** Told before each step of an enrollment or a renewal. */
+  observe?: (step: EnrollmentStep | RenewalStep) => void;
 }
 
 export interface Registry extends AsyncDisposable {
@@ -125,7 +128,23 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     observe,
   });
   const enrollment = new Enrollment({ issuance, fleets, profiles, tokens, chains: [], clock, observe });
-  const desk = new LineDesk({});
+  const retirement = new Retirement(parts);
+  const renewal = new Renewal({
+    ...parts,
+    issuance,
+    issuers,
+    fleets,
+    profiles,
+    retirement,
+    metrics,
+    maxCsrBytes: settings.registry.maxCsrSize,
+    perDevice: settings.registry.renewalsPerDevice,
+    observe,
+  });
+  const desk = new LineDesk({
+    renew: ({ chain, csr }, gateway) =>
+      renewal.renew(chain.map(fromBase64), fromBase64(csr), `gateway:${gateway}`),
+  });
   const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
 
   const adminTokenFile = join(dataDir, 'admin.token');
@@ -168,6 +187,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
           clock,
           maxCsrBytes: settings.registry.maxCsrSize,
         }),
+        renewRoutes({ renewal, callers, limits, clock }),
         deviceRoutes(devices, certificates, gateways),
         feedRoutes({ feed, gateways, register, desk, clock }),
         adminRoutes(apiTokens, audit, status),
@@ -203,6 +223,8 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     [Symbol.asyncDispose]: close,
   };
 }
+
+const fromBase64 = (text: string): Buffer => Buffer.from(text, 'base64');
 
 /** A URL that works on this machine: a wildcard address is reached by loopback. */
 function urlOf(scheme: string, host: string, port: number): string {

@@ -9,6 +9,10 @@ export const registrySettings = Section(
     maxBodySize: Size('64KiB', 'Longest request body.'),
     maxCsrSize: Size('16KiB', 'Longest CSR, in DER.'),
     enrollRate: Count(500, 'Most enrollments a second of one address; bursts of twice that pass.'),
+    renewalsPerDevice: Count(
+      20,
+      'Most renewals an hour of one device; the same CSR sent again does not count.',
+    ),
     failedAuthRate: Count(10, 'Most failed authentications a minute of one address; more are answered 429.'),
     idempotencyTtl: Duration('24h', 'How long the answer to an Idempotency-Key is kept.'),
     receiptTimeout: Duration(

@@ -49,12 +49,16 @@ export class Callers {
   async #identify(request: FastifyRequest, nowMs: number): Promise<Caller> {
     const secret = bearerOf(request);
     if (secret !== undefined) return this.#tokens.identify(secret);
-    const certificate = (request.raw.socket as TLSSocket).getPeerX509Certificate();
-    const gateway = certificate && (await this.#gateways.find(fingerprintOf(certificate.raw), nowMs));
+    const leaf = leafOf(request);
+    const gateway = leaf && (await this.#gateways.find(fingerprintOf(leaf), nowMs));
     if (gateway) return { actor: `gateway:${gateway}`, role: 'gateway' };
     throw new Fault('unauthenticated', 'Say who you are: "Authorization: Bearer <API token>".');
   }
 }
+
+/** The client certificate of the connection, DER; its key is proved by the handshake, and nothing else. */
+export const leafOf = (request: FastifyRequest): Buffer | undefined =>
+  (request.raw.socket as TLSSocket).getPeerX509Certificate()?.raw;
 
 /** The token of an `Authorization: Bearer` header (RFC 6750, section 2.1). */
 export function bearerOf(request: FastifyRequest): string | undefined {

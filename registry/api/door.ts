@@ -9,7 +9,7 @@ import type { Logger } from '#common/log.ts';
 import type { Caller } from '../authority/api-tokens.ts';
 import type { RegistryDoorSettings } from '../settings.ts';
 import type { Answers, Claim } from './answers.ts';
-import { bearerOf, type Callers } from './callers.ts';
+import { bearerOf, type Callers, leafOf } from './callers.ts';
 import type { Permission } from './permissions.ts';
 import { answerProblem } from './problems.ts';
 import { problem } from './schemas/words.ts';
@@ -130,8 +130,8 @@ function addHooks(app: FastifyInstance, { callers, answers, clock, log }: Regist
   app.addHook('preHandler', async (request, reply) => {
     const key = request.headers['idempotency-key'];
     if (request.method !== 'POST' || typeof key !== 'string' || key === '') return;
-    // An enrollment has no caller but the token it brings.
-    const caller = request.caller?.actor ?? hash('sha256', bearerOf(request) ?? '', 'hex');
+    // An enrollment has no caller but the token it brings, a renewal none but its certificate.
+    const caller = request.caller?.actor ?? hash('sha256', bearerOf(request) ?? leafOf(request) ?? '', 'hex');
     const kept = await answers.begin(caller, key, `${request.url}\n${JSON.stringify(request.body)}`);
     if ('keyHash' in kept) {
       request.claim = kept;

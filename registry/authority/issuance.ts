@@ -4,12 +4,11 @@
  * others decide: an enrollment token, a claim certificate, a renewal.
  */
 import { X509Certificate } from 'node:crypto';
-import { type Clock, timestamp } from '#common/clock.ts';
+import type { Clock } from '#common/clock.ts';
 import type { IssuedCertificate } from '#common/contract/enrollment.ts';
 import { Fault } from '#common/fault.ts';
 import { type DeviceId, deviceUri, type Fingerprint, type FleetId } from '#common/identity.ts';
 import { fingerprintOf } from '#common/x509/fingerprint.ts';
-import { certificatePem } from '#common/x509/pem.ts';
 import { makeSerialNumber } from '../ca/ca-certificates.ts';
 import type { IssuingCa } from '../ca/issuing-ca.ts';
 import type { CertificatePlan } from '../ca/plan.ts';
@@ -20,6 +19,7 @@ import type { Csr } from './csr.ts';
 import { judgeCsr } from './csr-policy.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
+import { issuedAnswer } from './issued-answer.ts';
 import type { Issuers } from './issuers.ts';
 import type { Profile } from './profile.ts';
 import { renewAfterMs } from './renewal-window.ts';
@@ -48,6 +48,8 @@ export interface Mandate {
   readonly replaces: Fingerprint | null;
   /** In the transaction that reserves: spends the right, and admits the device. Faults when it is gone by now. */
   spend(write: Write): Promise<void>;
+  /** After that transaction: what `spend` has done is on disk. */
+  spent?(): void;
 }
 
 /** Gives a use back when nothing came of it, by the id behind the colon of a source. */
@@ -97,6 +99,7 @@ export class Issuance {
     const draft = this.#draft(mandate, csr, csrHash, uri, issuers.preferred);
     observe('reserve');
     await this.#reserve(draft);
+    mandate.spent?.();
 
     observe('sign');
     const der = await this.#signAndCompare(draft);
@@ -269,20 +272,20 @@ async function judgeRoom(write: Write, { device, profile }: Mandate, csr: Csr, n
   }
 }
 
-function answerOf({ mandate, plan, issuer, renewAfterMs }: Draft, der: Buffer, fingerprint: Fingerprint) {
-  return {
-    deviceId: mandate.device,
-    fleet: mandate.fleet,
-    serialNumber: plan.serialNumber,
-    fingerprint,
-    notBefore: timestamp(plan.notBeforeMs),
-    notAfter: timestamp(plan.notAfterMs),
-    renewAfter: timestamp(renewAfterMs),
-    certificate: certificatePem(der),
-    chain: issuer.ca.issuing,
-    ca: issuer.ca.bundle,
-  };
-}
+const answerOf = ({ mandate, plan, issuer, renewAfterMs }: Draft, der: Buffer, fingerprint: Fingerprint) =>
+  issuedAnswer(
+    {
+      device: mandate.device,
+      fleet: mandate.fleet,
+      serial: plan.serialNumber,
+      fingerprint,
+      der,
+      not_before_ms: plan.notBeforeMs,
+      not_after_ms: plan.notAfterMs,
+      renew_after_ms: renewAfterMs,
+    },
+    issuer.ca,
+  );
 
 /** Re-reads what was signed with another parser, before anybody gets it. Faults `internal`. */
 function compare(der: Buffer, plan: CertificatePlan, csr: Csr, ca: IssuingCa): void {
