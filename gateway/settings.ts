@@ -104,6 +104,7 @@ export const upstreamSettings = Section(
       '24h',
       'A gateway that has not heard from its registry for so long refuses with "try again".',
     ),
+    sightingInterval: Duration('1h', 'A certificate that comes in again is reported at most so often.'),
   },
   'How the gateway follows its registry.',
 );

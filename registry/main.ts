@@ -35,7 +35,9 @@ import { Profiles } from './authority/profiles.ts';
 import { Renewal, type RenewalStep } from './authority/renewal.ts';
 import { Retirement } from './authority/retirement.ts';
 import { Roles } from './authority/roles.ts';
+import { Sightings } from './authority/sightings.ts';
 import { Status } from './authority/status.ts';
+import { Sweeper } from './authority/sweeper.ts';
 import { Tokens } from './authority/tokens.ts';
 import { openCaKeys } from './ca/ca-keys.ts';
 import { DoorCertificates } from './ca/door-certificates.ts';
@@ -129,6 +131,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   });
   const enrollment = new Enrollment({ issuance, fleets, profiles, tokens, chains: [], clock, observe });
   const retirement = new Retirement(parts);
+  const sightings = new Sightings({ writer, profiles, clock });
   const renewal = new Renewal({
     ...parts,
     issuance,
@@ -136,12 +139,14 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     fleets,
     profiles,
     retirement,
+    sightings,
     metrics,
     maxCsrBytes: settings.registry.maxCsrSize,
     perDevice: settings.registry.renewalsPerDevice,
     observe,
   });
   const desk = new LineDesk({
+    sighted: ({ sightings: seen }) => sightings.report(seen),
     renew: ({ chain, csr }, gateway) =>
       renewal.renew(chain.map(fromBase64), fromBase64(csr), `gateway:${gateway}`),
   });
@@ -163,6 +168,15 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   opened.defer(
     clock.every(certificateCountMs, () => {
       countCertificates().catch((error) => log.error({ error }, 'The certificates could not be counted.'));
+    }),
+  );
+
+  opened.use(
+    new Sweeper({
+      clock,
+      log,
+      periodMs: settings.registry.sweepInterval,
+      sweeps: { retire: () => retirement.sweep() },
     }),
   );
 

@@ -15,6 +15,10 @@ export const registrySettings = Section(
     ),
     failedAuthRate: Count(10, 'Most failed authentications a minute of one address; more are answered 429.'),
     idempotencyTtl: Duration('24h', 'How long the answer to an Idempotency-Key is kept.'),
+    sweepInterval: Duration(
+      '10s',
+      'How often certificates are looked through for those that are to retire, or have expired.',
+    ),
     receiptTimeout: Duration(
       '5s',
       'Longest that a revocation waits for the gateways to report closed connections.',

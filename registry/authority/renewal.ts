@@ -25,6 +25,7 @@ import type { Profile } from './profile.ts';
 import type { Profiles } from './profiles.ts';
 import { judgeRenewable, type Renewable } from './renewable.ts';
 import type { Retirement } from './retirement.ts';
+import type { Sightings } from './sightings.ts';
 
 export const renewalSteps = ['check-certificate', 'read-csr', ...issuanceSteps, 'answer'] as const;
 export type RenewalStep = (typeof renewalSteps)[number] | IssuanceStep;
@@ -36,6 +37,7 @@ export interface RenewalParts {
   fleets: Fleets;
   profiles: Profiles;
   retirement: Retirement;
+  sightings: Sightings;
   gateways: Gateways;
   metrics: Metrics;
   clock: Clock;
@@ -117,7 +119,7 @@ export class Renewal {
   }
 
   #mandate(old: Renewable, profile: Profile, actor: string): Mandate {
-    const { gateways, clock } = this.#parts;
+    const { gateways, sightings, clock } = this.#parts;
     let retired: Change[] = [];
     return {
       device: old.device as DeviceId,
@@ -128,6 +130,8 @@ export class Renewal {
       replaces: old.fingerprint,
       spend: async (write) => {
         judgeRenewable(await this.#find(write, old.fingerprint), clock.now());
+        // To renew with it is to use it, whatever the doors have reported by now.
+        await sightings.record(write, [{ fingerprint: old.fingerprint, atMs: clock.now() }]);
         retired = await this.#makeRoom(write, old, profile, actor);
       },
       spent: () => {
