@@ -78,7 +78,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     sessions,
   };
   const { intake } = telemetry;
-  const mqtt = opened.use(await MqttDoor.open({ ...door, settings: settings.mqtt, intake }));
+  const mqtt = opened.use(await MqttDoor.open({ ...door, settings: settings.mqtt, intake, ask: line.ask }));
   const https = opened.use(
     await HttpDoor.open({
       ...door,
