@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { RoleDocument } from '#common/contract/directory.ts';
 import { type NounFlags, verb, withRegistry } from './noun.ts';
 import { facts, table } from './output.ts';
+import { renewalsCommand } from './renewals.ts';
 
 interface Fleet {
   id: string;
@@ -65,6 +66,7 @@ export function fleetCommands(program: Command): void {
         );
       }),
     );
+  renewalsCommand(fleets);
 }
 
 export function tokenCommands(program: Command): void {

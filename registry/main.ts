@@ -24,8 +24,10 @@ import { Audit } from './authority/audit.ts';
 import { Certificates } from './authority/certificates.ts';
 import { Devices } from './authority/devices.ts';
 import { Enrollment, type EnrollmentStep } from './authority/enroll.ts';
+import { Expiry } from './authority/expiry.ts';
 import { Feed } from './authority/feed.ts';
 import { Fleets } from './authority/fleets.ts';
+import { Forecast } from './authority/forecast.ts';
 import { GatewayRegister } from './authority/gateway-register.ts';
 import { Gateways } from './authority/gateways.ts';
 import { Issuance } from './authority/issuance.ts';
@@ -73,6 +75,7 @@ export interface Registry extends AsyncDisposable {
 }
 
 const certificateCountMs = 30_000;
+const expiryCountMs = 60_000;
 
 /** Faults `conflict` when another process holds the folder or wrote it with a newer program. */
 export async function openRegistry(options: RegistryOptions): Promise<Registry> {
@@ -150,7 +153,17 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     renew: ({ chain, csr }, gateway) =>
       renewal.renew(chain.map(fromBase64), fromBase64(csr), `gateway:${gateway}`),
   });
-  const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
+  const expiry = new Expiry({ ...parts, metrics });
+  const forecast = new Forecast({ read, clock });
+  const status = new Status({
+    read,
+    certificates,
+    expiry,
+    gateways,
+    feed,
+    clock,
+    caNotAfterMs: ca.notAfterMs,
+  });
 
   const adminTokenFile = join(dataDir, 'admin.token');
   await roles.seed();
@@ -165,18 +178,21 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
       metrics.certificates.set({ state }, count);
   };
   await countCertificates();
+  await expiry.report();
   opened.defer(
     clock.every(certificateCountMs, () => {
       countCertificates().catch((error) => log.error({ error }, 'The certificates could not be counted.'));
     }),
   );
 
+  const count = { clock, log, periodMs: expiryCountMs };
+  opened.use(new Sweeper({ ...count, sweeps: { count: () => expiry.report().then(() => 0) } }));
   opened.use(
     new Sweeper({
       clock,
       log,
       periodMs: settings.registry.sweepInterval,
-      sweeps: { retire: () => retirement.sweep() },
+      sweeps: { retire: () => retirement.sweep(), expire: () => expiry.sweep() },
     }),
   );
 
@@ -201,7 +217,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
           clock,
           maxCsrBytes: settings.registry.maxCsrSize,
         }),
-        renewRoutes({ renewal, callers, limits, clock }),
+        renewRoutes({ renewal, forecast, callers, limits, clock }),
         deviceRoutes(devices, certificates, gateways),
         feedRoutes({ feed, gateways, register, desk, clock }),
         adminRoutes(apiTokens, audit, status),

@@ -1,10 +1,12 @@
-/** Renewal by client certificate. What renews when is beside it. */
+/** Renewal by client certificate, and the forecast of a fleet's renewals. */
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import type { Clock } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
+import { parseFleetId } from '#common/identity.ts';
 import { fingerprintOf } from '#common/x509/fingerprint.ts';
 import { csrDer } from '#common/x509/pem.ts';
+import type { Forecast } from '../authority/forecast.ts';
 import type { Renewal } from '../authority/renewal.ts';
 import { type Callers, leafOf } from './callers.ts';
 import type { RateLimits } from './rate-limits.ts';
@@ -12,13 +14,14 @@ import { renewalSchemas } from './schemas/renewals.ts';
 
 export interface RenewRoutesParts {
   renewal: Renewal;
+  forecast: Forecast;
   callers: Callers;
   limits: RateLimits;
   clock: Clock;
 }
 
 export const renewRoutes = (parts: RenewRoutesParts) => (app: FastifyInstance) => {
-  const { renewal, callers, limits, clock } = parts;
+  const { renewal, forecast, callers, limits, clock } = parts;
 
   app.post(
     '/v1/renew',
@@ -39,6 +42,23 @@ export const renewRoutes = (parts: RenewRoutesParts) => (app: FastifyInstance) =
         if (Fault.of(thrown).kind === 'unknown-certificate') callers.failed(request);
         throw thrown;
       }
+    },
+  );
+
+  app.get(
+    '/v1/fleets/:fleet/renewals',
+    {
+      config: { permission: 'read' },
+      schema: {
+        params: renewalSchemas.params,
+        querystring: renewalSchemas.query,
+        response: { 200: renewalSchemas.forecast },
+      },
+    },
+    async (request) => {
+      const { fleet } = request.params as Static<typeof renewalSchemas.params>;
+      const { buckets } = request.query as Static<typeof renewalSchemas.query>;
+      return forecast.of(parseFleetId(fleet), buckets);
     },
   );
 };

@@ -22,7 +22,7 @@ import type { Gateways } from './gateways.ts';
 import { issuedAnswer } from './issued-answer.ts';
 import type { Issuers } from './issuers.ts';
 import type { Profile } from './profile.ts';
-import { renewAfterMs } from './renewal-window.ts';
+import { EvenShares, renewAfterMs } from './renewal-window.ts';
 
 export const issuanceSteps = [
   'judge-csr',
@@ -80,6 +80,7 @@ interface Draft {
 
 export class Issuance {
   readonly #parts: IssuanceParts;
+  readonly #shares = new EvenShares();
 
   constructor(parts: IssuanceParts) {
     this.#parts = parts;
@@ -154,7 +155,8 @@ export class Issuance {
       notBeforeMs: nowMs - profile.backdateMs,
       notAfterMs,
     };
-    const renewAfter = renewAfterMs(nowMs, notAfterMs, profile.document.renewal, serialNumber);
+    const share = this.#shares.next(mandate.fleet);
+    const renewAfter = renewAfterMs(nowMs, notAfterMs, profile.document.renewal, share);
     return { mandate, csr, csrHash, issuer, plan, renewAfterMs: renewAfter };
   }
 
