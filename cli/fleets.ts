@@ -4,6 +4,7 @@ import { type Command, CommanderError } from 'commander';
 import type { RoleDocument } from '#common/contract/directory.ts';
 import { type NounFlags, usageCode, verb, withRegistry } from './noun.ts';
 import { facts, table } from './output.ts';
+import { renewalsCommand } from './renewals.ts';
 
 interface Fleet {
   id: string;
@@ -90,6 +91,7 @@ export function fleetCommands(program: Command): void {
         output.answer(fleet, () => factsOf(fleet, [['devices', devices.join(', ') || 'none']]));
       }),
     );
+  renewalsCommand(fleets);
 }
 
 const termsFlags = (command: Command): Command =>

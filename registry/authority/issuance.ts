@@ -22,7 +22,7 @@ import { type IssuedRow, issuedAnswer } from './issued-answer.ts';
 import type { Issuers } from './issuers.ts';
 import { type LeafNames, leafNamesOf } from './leaf-names.ts';
 import type { Profile } from './profile.ts';
-import { renewAfterMs } from './renewal-window.ts';
+import { EvenShares, renewAfterMs } from './renewal-window.ts';
 import { compareSigned } from './signed-leaf.ts';
 
 export const issuanceSteps = [
@@ -51,6 +51,8 @@ export interface Mandate {
   readonly replaces: Fingerprint | null;
   /** In the transaction that reserves: spends the right, and admits the device. Faults when it is gone by now. */
   spend(write: Write): Promise<void>;
+  /** After that transaction: what `spend` has done is on disk. */
+  spent?(): void;
 }
 
 /** Gives a use back when nothing came of it, by the id behind the colon of a source. */
@@ -87,6 +89,7 @@ interface Draft {
 
 export class Issuance {
   readonly #parts: IssuanceParts;
+  readonly #shares = new EvenShares();
 
   constructor(parts: IssuanceParts) {
     this.#parts = parts;
@@ -100,6 +103,7 @@ export class Issuance {
     const draft = this.#draft(mandate, csr, csrHash, names, issuers.preferred);
     observe('reserve');
     await this.#reserve(draft);
+    mandate.spent?.();
 
     observe('sign');
     const der = await this.#signAndCompare(draft);
@@ -215,7 +219,8 @@ export class Issuance {
       notBeforeMs: nowMs - profile.backdateMs,
       notAfterMs,
     };
-    const renewAfter = renewAfterMs(nowMs, notAfterMs, profile.document.renewal, serialNumber);
+    const share = this.#shares.next(mandate.fleet);
+    const renewAfter = renewAfterMs(nowMs, notAfterMs, profile.document.renewal, share);
     return { mandate, csr, csrHash, issuer, plan, renewAfterMs: renewAfter };
   }
 

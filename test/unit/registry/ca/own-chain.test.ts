@@ -35,7 +35,6 @@ test.each([
     serialNumber: makeSerialNumber(),
     commonName: 'pump_7:a',
     subject: [],
-    subject: [],
     uris: ['spiffe://fleetgate.local/fleet/water/device/pump_7:a'],
     dnsNames: [],
     addresses: [],
