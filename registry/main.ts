@@ -18,8 +18,10 @@ import { fleetRoutes } from './api/fleet-routes.ts';
 import { pageRoutes } from './api/pages.ts';
 import { PkiDoor } from './api/pki-door.ts';
 import { RateLimits } from './api/rate-limits.ts';
+import { revocationRoutes } from './api/revocation-routes.ts';
 import { ApiTokens } from './authority/api-tokens.ts';
 import { Audit } from './authority/audit.ts';
+import { BulkRevocation } from './authority/bulk-revocation.ts';
 import { Certificates } from './authority/certificates.ts';
 import { Devices } from './authority/devices.ts';
 import { Enrollment, type EnrollmentStep } from './authority/enroll.ts';
@@ -169,6 +171,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
           maxCsrBytes: settings.registry.maxCsrSize,
         }),
         deviceRoutes(devices, certificates, gateways),
+        revocationRoutes(new BulkRevocation(parts), certificates),
         feedRoutes({ feed, gateways, register, desk, clock }),
         adminRoutes(apiTokens, audit, status),
         pageRoutes(status),

@@ -147,8 +147,9 @@ export class Devices {
     });
   }
 
-  /** For good: the device and every certificate of it. */
-  revoke(id: DeviceId, reason: RevocationReason, actor: string): Promise<Receipt> {
+  /** For good: the device and every certificate of it. Faults `malformed` for a hold, which is for certificates. */
+  async revoke(id: DeviceId, reason: RevocationReason, actor: string): Promise<Receipt> {
+    if (reason === 'certificateHold') throw holdOfDevice(id);
     const what = { action: 'device.revoke', detail: { reason }, reason };
     return this.#alter(id, 'device-revoked', actor, what, async (write) => {
       await this.#revokeCertificates(write, id, reason);
@@ -198,5 +199,11 @@ export class Devices {
     return gateways.announce(change);
   }
 }
+
+const holdOfDevice = (id: string) =>
+  new Fault(
+    'malformed',
+    `A hold is for one certificate. To keep the device out for a while, disable it: "fleetgate devices disable ${id}".`,
+  );
 
 const unknown = (id: string) => new Fault('not-found', `There is no device ${id}.`);

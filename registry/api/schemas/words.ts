@@ -45,16 +45,18 @@ export const paging = {
   cursor: Type.Optional(Type.String({ maxLength: 128 })),
 };
 
+export const closedSessions = Type.Array(
+  Type.Object({
+    protocol: Type.String(),
+    gateway: Type.String(),
+    address: Type.String(),
+    closedAfterMs: Type.Number(),
+  }),
+);
+
 export const receipt = Type.Object({
   changeId: Type.Integer(),
   certificates: Type.Array(Type.String()),
-  sessions: Type.Array(
-    Type.Object({
-      protocol: Type.String(),
-      gateway: Type.String(),
-      address: Type.String(),
-      closedAfterMs: Type.Number(),
-    }),
-  ),
+  sessions: closedSessions,
   complete: Type.Boolean(),
 });
