@@ -12,7 +12,7 @@ export type BulkTarget =
   | { readonly fingerprints: readonly Fingerprint[] };
 
 /** Rows looked at, and certificates revoked, in one transaction. */
-export const lotSize = 250;
+export const lotSize = 200;
 
 /** A certificate that can still be used; or, with `fingerprint` null, a device that has none. */
 export interface Victim {
