@@ -15,8 +15,10 @@ import { RegistryDoor } from './api/door.ts';
 import { enrollRoutes } from './api/enroll-routes.ts';
 import { feedRoutes } from './api/feed-routes.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
+import { operatorRoutes } from './api/operator-routes.ts';
 import { pageRoutes } from './api/pages.ts';
 import { PkiDoor } from './api/pki-door.ts';
+import { policyRoutes } from './api/policy-routes.ts';
 import { RateLimits } from './api/rate-limits.ts';
 import { revocationRoutes } from './api/revocation-routes.ts';
 import { ApiTokens } from './authority/api-tokens.ts';
@@ -32,7 +34,10 @@ import { Gateways } from './authority/gateways.ts';
 import { Issuance } from './authority/issuance.ts';
 import { firstIssuer, Issuers } from './authority/issuers.ts';
 import { LineDesk } from './authority/line-desk.ts';
+import { Operators } from './authority/operators.ts';
+import { Policies } from './authority/policies.ts';
 import { Profiles } from './authority/profiles.ts';
+import { RoleAssignments } from './authority/role-assignments.ts';
 import { Roles } from './authority/roles.ts';
 import { Status } from './authority/status.ts';
 import { Tokens } from './authority/tokens.ts';
@@ -128,6 +133,8 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   });
   const enrollment = new Enrollment({ issuance, fleets, profiles, tokens, chains: [], clock, observe });
   const desk = new LineDesk({});
+  const assignments = new RoleAssignments(parts);
+  const operators = new Operators({ ...parts, issuers, trustDomain });
   const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
 
   const adminTokenFile = join(dataDir, 'admin.token');
@@ -149,8 +156,18 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     }),
   );
 
+  // What a crash had cut short: in lots, beside all else.
+  const closing = new AbortController();
+  const settled = assignments
+    .settle(closing.signal)
+    .catch((error) => log.error({ error }, 'Roles by attributes could not be settled.'));
+  opened.defer(async () => {
+    closing.abort();
+    await settled;
+  });
+
   const limits = new RateLimits(settings.registry);
-  const callers = new Callers({ tokens: apiTokens, gateways: register, limits, clock });
+  const callers = new Callers({ tokens: apiTokens, gateways: register, operators, limits, clock });
   const door = opened.use(
     await RegistryDoor.open({
       host,
@@ -172,6 +189,8 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
         }),
         deviceRoutes(devices, certificates, gateways),
         revocationRoutes(new BulkRevocation(parts), certificates),
+        policyRoutes(new Policies(read), assignments),
+        operatorRoutes(operators),
         feedRoutes({ feed, gateways, register, desk, clock }),
         adminRoutes(apiTokens, audit, status),
         pageRoutes(status),

@@ -10,6 +10,7 @@ import { readCsr } from './csr.ts';
 import type { Fleets } from './fleets.ts';
 import { type Issuance, type IssuanceStep, issuanceSteps } from './issuance.ts';
 import type { Profiles } from './profiles.ts';
+import { roleByAssignment } from './role-assignments.ts';
 import type { Tokens } from './tokens.ts';
 
 export const enrollmentSteps = ['check-credential', 'read-csr', ...issuanceSteps] as const;
@@ -127,7 +128,7 @@ export async function admitDevice(
     role: null,
     attributes: JSON.stringify(attributes),
     updated_ms: nowMs,
-    assigned_role: null,
+    assigned_role: await roleByAssignment(write, { fleet, attributes }),
     last_issuer: null,
     last_seen_ms: null,
   };

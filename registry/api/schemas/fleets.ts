@@ -28,7 +28,7 @@ const token = Type.Object({
   revoked: Type.Boolean(),
 });
 
-const roleRule = Type.Object(
+export const roleRule = Type.Object(
   {
     allow: words(roleActions),
     pattern: Type.String({ minLength: 1, maxLength: 512 }),
@@ -39,7 +39,7 @@ const roleRule = Type.Object(
   closed,
 );
 
-const roleTerms = {
+export const roleTerms = {
   severalSessions: Type.Boolean({ default: false }),
   lastWord: Type.Optional(Type.Boolean()),
   rules: Type.Array(roleRule, { maxItems: 100 }),
