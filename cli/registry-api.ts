@@ -14,15 +14,16 @@ export interface RegistryApi extends AsyncDisposable {
 }
 
 /** `connections`: how many may be open at once. */
-export function openRegistryApi({ url, ca, token }: RegistryAccess, connections = 4): RegistryApi {
-  const agent = new Agent({ connect: { ca }, connections });
+export function openRegistryApi({ url, ca, token, identity }: RegistryAccess, connections = 4): RegistryApi {
+  const agent = new Agent({ connect: { ca, ...identity }, connections });
   return {
     async call<Answer>(method: 'GET', path: string, body?: unknown, otherToken?: string): Promise<Answer> {
+      const bearer = otherToken ?? token;
       const response = await request(url + path, {
         method,
         dispatcher: agent,
         headers: {
-          authorization: `Bearer ${otherToken ?? token}`,
+          ...(bearer !== null && { authorization: `Bearer ${bearer}` }),
           ...(body !== undefined && { 'content-type': 'application/json' }),
         },
         body: body === undefined ? undefined : JSON.stringify(body),

@@ -41,10 +41,8 @@ export const auditSchemas = {
         actor: Type.String(),
         action: Type.String(),
         target: Type.String(),
-        detail: Type.Object(
-          { before: Type.Optional(Type.Unknown()), after: Type.Optional(Type.Unknown()) },
-          { additionalProperties: true },
-        ),
+        // As it is, in its own order: what is hashed is its text.
+        detail: Type.Unknown({ description: 'What was written, `before` and `after`.' }),
         previous: Type.String(),
         hash: Type.String(),
       }),
