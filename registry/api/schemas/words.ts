@@ -8,7 +8,8 @@ export const words = (list: readonly string[]) => Type.String({ enum: [...list] 
 
 export const time = Type.String({ format: 'date-time' });
 
-export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+/** Null first: the other way about a null in a body would be taken for an empty text. */
+export const nullable = <T extends TSchema>(schema: T) => Type.Union([Type.Null(), schema]);
 
 export const deviceId = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$' });
 
