@@ -4,9 +4,10 @@ import { Listener, type ListenerOptions } from '../door/listener.ts';
 import { Broker } from './broker.ts';
 import { Deadlines } from './deadlines.ts';
 import { Front, type FrontParts } from './front.ts';
+import type { MayRetain } from './retained.ts';
 
 export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines'> &
-  Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused'>;
+  Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused'> & { mayRetain: MayRetain };
 
 /** Connections that are told goodbye before the loop gets a turn. */
 const lot = 500;
@@ -33,8 +34,8 @@ export class MqttDoor implements AsyncDisposable {
   }
 
   static async open(options: MqttDoorOptions): Promise<MqttDoor> {
-    const { settings, clock, log, metrics } = options;
-    const broker = await Broker.open({ settings, clock, log, metrics });
+    const { settings, clock, log, metrics, mayRetain } = options;
+    const broker = await Broker.open({ settings, clock, log, metrics, mayRetain });
     const deadlines = new Deadlines(clock);
     const fronts = new Set<Front>();
     const parts: FrontParts = { ...options, broker, deadlines };
