@@ -6,6 +6,7 @@ import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor } from '#common/ops-door.ts';
 import { DirectoryCorridor } from './admission/corridor.ts';
 import { Journal } from './admission/journal.ts';
+import { mayRetain } from './admission/standing-right.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
 import { HttpDoor } from './http/door.ts';
 import { MqttDoor } from './mqtt/door.ts';
@@ -78,7 +79,15 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     sessions,
   };
   const { intake } = telemetry;
-  const mqtt = opened.use(await MqttDoor.open({ ...door, settings: settings.mqtt, intake, ask: line.ask }));
+  const mqtt = opened.use(
+    await MqttDoor.open({
+      ...door,
+      settings: settings.mqtt,
+      intake,
+      ask: line.ask,
+      mayRetain: (device, topic) => mayRetain(directory, device, topic),
+    }),
+  );
   const https = opened.use(
     await HttpDoor.open({
       ...door,

@@ -19,14 +19,18 @@ import { estRoutes } from './api/est-routes.ts';
 import { feedRoutes } from './api/feed-routes.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
 import { importRoutes } from './api/import-routes.ts';
+import { operatorRoutes } from './api/operator-routes.ts';
 import { pageRoutes } from './api/pages.ts';
 import { type PkiContent, PkiDoor } from './api/pki-door.ts';
+import { policyRoutes } from './api/policy-routes.ts';
 import { profileRoutes } from './api/profile-routes.ts';
 import { RateLimits } from './api/rate-limits.ts';
 import { renewRoutes } from './api/renew-routes.ts';
+import { revocationRoutes } from './api/revocation-routes.ts';
 import { ApiTokens } from './authority/api-tokens.ts';
 import { Approvals } from './authority/approvals.ts';
 import { Audit } from './authority/audit.ts';
+import { BulkRevocation } from './authority/bulk-revocation.ts';
 import { CertificateStatuses } from './authority/certificate-status.ts';
 import { Certificates } from './authority/certificates.ts';
 import { ClaimIssuance } from './authority/claim-issuance.ts';
@@ -46,11 +50,14 @@ import { firstIssuer, Issuers } from './authority/issuers.ts';
 import { LineDesk } from './authority/line-desk.ts';
 import { OcspIssuers } from './authority/ocsp-issuers.ts';
 import { laterAnswer, OcspResponder } from './authority/ocsp-responder.ts';
+import { Operators } from './authority/operators.ts';
+import { Policies } from './authority/policies.ts';
 import { Profiles } from './authority/profiles.ts';
 import { Registration } from './authority/registration.ts';
 import { Renewal, type RenewalStep } from './authority/renewal.ts';
 import { Retirement } from './authority/retirement.ts';
 import { RevocationLists } from './authority/revocation-lists.ts';
+import { RoleAssignments } from './authority/role-assignments.ts';
 import { Roles } from './authority/roles.ts';
 import { Sightings } from './authority/sightings.ts';
 import { stapleDesk } from './authority/staple-desk.ts';
@@ -236,6 +243,8 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     clock,
     caNotAfterMs: ca.notAfterMs,
   });
+  const assignments = new RoleAssignments(parts);
+  const operators = new Operators({ ...parts, issuers, trustDomain });
 
   const adminTokenFile = join(dataDir, 'admin.token');
   await roles.seed();
@@ -330,7 +339,17 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     }),
   );
 
-  const callers = new Callers({ tokens: apiTokens, gateways: register, limits, clock });
+  // What a crash had cut short: in lots, beside all else.
+  const closing = new AbortController();
+  const settled = assignments
+    .settle(closing.signal)
+    .catch((error) => log.error({ error }, 'Roles by attributes could not be settled.'));
+  opened.defer(async () => {
+    closing.abort();
+    await settled;
+  });
+
+  const callers = new Callers({ tokens: apiTokens, gateways: register, operators, limits, clock });
   const door = opened.use(
     await RegistryDoor.open({
       host,
@@ -366,6 +385,9 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
         }),
         renewRoutes({ renewal, forecast, callers, limits, clock }),
         deviceRoutes(devices, certificates, gateways),
+        revocationRoutes(new BulkRevocation(parts), certificates),
+        policyRoutes(new Policies(read), assignments),
+        operatorRoutes(operators),
         feedRoutes({ feed, gateways, register, desk, clock }),
         adminRoutes(apiTokens, audit, status),
         pageRoutes(status),

@@ -66,7 +66,7 @@ export class DirectoryCorridor implements Corridor {
     const rights = entry && rightsOf(this.#options.directory.role(entry.role), entry);
     const arrival = this.#arrival(peer, entry, clientId, rights?.severalSessions ?? false);
     const fault = refusalOf(arrival);
-    if (fault || !entry || !rights) return { admitted: false, fault: fault!, entry, arrival };
+    if (fault || !entry || !rights) return { admitted: false, fault: fault!, entry, rights, arrival };
     if (scopeOf(arrival) === 'renewal')
       return { admitted: true, entry, rights: rightsOf(renewalRole, entry), arrival };
     return { admitted: true, entry, rights, arrival };

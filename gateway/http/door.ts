@@ -148,7 +148,7 @@ class Desk {
   async #answer(session: HttpSession, request: IncomingMessage): Promise<{ status: number; body: unknown }> {
     const target = targetOf(request.method ?? '', request.url ?? '');
     const path = (request.url ?? '').split('?', 1)[0]!;
-    if (!session.rights.mayRequest(path))
+    if (!session.rights.mayRequest(path, request.method))
       throw denial(
         session.rights,
         new Fault('forbidden', 'The role of this device does not grant this path.'),

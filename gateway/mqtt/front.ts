@@ -329,7 +329,9 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     const socket = this.#socket;
     if (this.#closed) return Promise.resolve();
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
-    if (silence) this.#attachment?.silence();
+    // Whoever cuts a device off does not want to hear from it, except that a Sparkplug node has died.
+    const will = this.#connect?.will;
+    if (silence && !(will && this.rights.mayHaveLastWord(will.topic))) this.#attachment?.silence();
     if (!this.#ended) {
       this.#outcome = fault.kind;
       // What the corridor refused is in the journal; a refusal before or after it is put there.

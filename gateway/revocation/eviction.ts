@@ -96,8 +96,10 @@ export class Eviction {
 
   #judge(session: Session, entry: DirectoryEntry, change: Change, ended: Promise<ClosedSession>[]): void {
     const verdict = this.#reconsidered(session, entry);
-    if (verdict.admitted) session.renew(verdict.entry, verdict.rights);
-    else ended.push(this.#end(session, verdict.fault, change));
+    if (verdict.admitted) return session.renew(verdict.entry, verdict.rights);
+    // Of a role that has changed nothing of before is left, not even a last word.
+    if (change.role && verdict.rights) session.renew(entry, verdict.rights);
+    ended.push(this.#end(session, verdict.fault, change));
   }
 
   async #end(session: Session, fault: Fault, change: Change): Promise<ClosedSession> {

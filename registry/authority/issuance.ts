@@ -162,7 +162,7 @@ export class Issuance {
 
   /** After a crash: what was reserved and never recorded is revoked for good, and what was spent on it given back. */
   async abandonReservations(): Promise<number> {
-    const { store, audit } = this.#parts;
+    const { store } = this.#parts;
     return store.writer.write(async (write) => {
       const reserved = await write
         .selectFrom('certificates')
@@ -171,8 +171,6 @@ export class Issuance {
         .execute();
       for (const { issuer, serial, source } of reserved) {
         await this.#abandon(write, issuer, serial, source);
-        const detail = { issuer };
-        await audit.append(write, { actor: 'system', action: 'certificate.abandon', target: serial, detail });
       }
       return reserved.length;
     });
@@ -282,6 +280,17 @@ export class Issuance {
       .where('issuer', '=', issuer)
       .where('serial', '=', serial)
       .execute();
+    const detail = {
+      issuer,
+      before: { state: 'reserved' },
+      after: { state: 'revoked', reason: 'abandoned' },
+    };
+    await this.#parts.audit.append(write, {
+      actor: 'system',
+      action: 'certificate.abandon',
+      target: serial,
+      detail,
+    });
     const [kind = '', id = ''] = source.split(':', 2);
     await this.#parts.giveBack[kind]?.(write, id);
   }
@@ -299,14 +308,9 @@ export class Issuance {
         .executeTakeFirst();
       if (numUpdatedRows === 0n)
         throw new Fault('conflict', 'The right to this certificate was withdrawn while it was being made.');
-      const detail = {
-        fingerprint,
-        serialNumber: plan.serialNumber,
-        issuer: issuer.id,
-        fleet,
-        source,
-        replaces,
-      };
+      const { serialNumber } = plan;
+      const after = { fingerprint, serialNumber, issuer: issuer.id, fleet, source, replaces };
+      const detail = { before: null, after };
       await audit.append(write, { actor, action: 'certificate.issue', target: device, detail });
       return feed.append(write, { kind: 'certificate-issued', fleet, device, fingerprint });
     });
