@@ -5,6 +5,7 @@ import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor } from '#common/ops-door.ts';
 import { DirectoryCorridor } from './admission/corridor.ts';
+import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
 import { HttpDoor } from './http/door.ts';
@@ -46,8 +47,10 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   );
   const sessions = new Sessions();
   const journal = new Journal(name, settings.limits.journalSize);
+  const introduction = new Introduction({ directory, ask: line.ask, limits: settings.limits, clock });
   const corridor = new DirectoryCorridor({
     directory,
+    introduction,
     journal,
     metrics,
     clock,

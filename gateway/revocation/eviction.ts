@@ -44,12 +44,20 @@ export class Eviction {
     return Promise.all(ended);
   }
 
-  /** Ends sessions whose certificate has run out while they were connected. */
+  /** Ends sessions whose certificate has run out while they were connected, or of which it is no longer known whether it was revoked. */
   sweep(): void {
     const { clock, directory, sessions } = this.#options;
     const nowMs = clock.now();
+    const isOver = (untilMs: number | null) => untilMs !== null && untilMs < nowMs;
+    const lapsed = new Set(
+      directory.issuers().flatMap(({ id, statusUntilMs }) => (isOver(statusUntilMs) ? [id] : [])),
+    );
     for (const session of sessions.all()) {
-      const { notAfterMs, fleet } = session.entry;
+      const { notAfterMs, fleet, issuer, statusUntilMs } = session.entry;
+      if (isOver(statusUntilMs) || lapsed.has(issuer)) {
+        void session.end(statusLapsed(), { silence: true });
+        continue;
+      }
       if (notAfterMs >= nowMs) continue;
       // One that came after its certificate had run out is here to renew it, and has its grace.
       const cameLate = session.connectedAtMs > notAfterMs;
@@ -90,3 +98,9 @@ export class Eviction {
     return { protocol: session.protocol, gateway, address: session.peer.address, closedAfterMs };
   }
 }
+
+const statusLapsed = () =>
+  new Fault(
+    'revocation-unknown',
+    'Whether the certificate of this session was revoked by its issuer is no longer known; try again.',
+  );
