@@ -9,6 +9,7 @@ import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor } from '#common/ops-door.ts';
 import { adminRoutes } from './api/admin-routes.ts';
+import { anchorRoutes } from './api/anchor-routes.ts';
 import { Answers } from './api/answers.ts';
 import { Callers } from './api/callers.ts';
 import { deviceRoutes } from './api/device-routes.ts';
@@ -20,6 +21,7 @@ import { fleetRoutes } from './api/fleet-routes.ts';
 import { pageRoutes } from './api/pages.ts';
 import { type PkiContent, PkiDoor } from './api/pki-door.ts';
 import { RateLimits } from './api/rate-limits.ts';
+import { anchorCredential } from './authority/anchor-credential.ts';
 import { ApiTokens } from './authority/api-tokens.ts';
 import { Audit } from './authority/audit.ts';
 import { CertificateStatuses } from './authority/certificate-status.ts';
@@ -28,6 +30,7 @@ import { Devices } from './authority/devices.ts';
 import { Enrollment, type EnrollmentStep } from './authority/enroll.ts';
 import { Feed } from './authority/feed.ts';
 import { Fleets } from './authority/fleets.ts';
+import { openForeignTrust } from './authority/foreign-trust.ts';
 import { GatewayRegister } from './authority/gateway-register.ts';
 import { Gateways } from './authority/gateways.ts';
 import { recordHouseCertificate } from './authority/house-certificates.ts';
@@ -174,8 +177,28 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     giveBack: { token: (write, id) => tokens.giveBack(write, id) },
     observe,
   });
-  const enrollment = new Enrollment({ issuance, fleets, profiles, tokens, chains: [], clock, observe });
-  const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
+  const foreign = opened.use(
+    await openForeignTrust({
+      ...parts,
+      profiles,
+      find: (fingerprint) => directory.find(fingerprint),
+      dataDir,
+      settings: settings.foreign,
+      metrics,
+      log,
+    }),
+  );
+  const chains = [anchorCredential(foreign.chains)];
+  const enrollment = new Enrollment({ issuance, fleets, profiles, tokens, chains, clock, observe });
+  const status = new Status({
+    read,
+    certificates,
+    gateways,
+    feed,
+    clock,
+    caNotAfterMs: ca.notAfterMs,
+    problems: () => foreign.problems(),
+  });
 
   const adminTokenFile = join(dataDir, 'admin.token');
   await roles.seed();
@@ -233,7 +256,11 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     log,
     settings: settings.registry,
   });
-  const desk = new LineDesk({ staple: stapleDesk(ocsp), est: (ask) => est.answer(ask) });
+  const desk = new LineDesk({
+    staple: stapleDesk(ocsp),
+    est: (ask) => est.answer(ask),
+    introduce: ({ chain }, gateway) => foreign.introductions.introduce(chain, gateway),
+  });
 
   const countCertificates = async () => {
     for (const [state, count] of Object.entries(await certificates.counts()))
@@ -269,6 +296,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
         estRoutes(est),
         deviceRoutes(devices, certificates, gateways),
         feedRoutes({ feed, gateways, register, desk, clock }),
+        anchorRoutes(foreign.anchors, foreign.challenges),
         adminRoutes(apiTokens, audit, status),
         pageRoutes(status),
       ],

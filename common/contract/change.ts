@@ -12,6 +12,7 @@ export const changeKinds = [
   'certificate-revoked',
   'certificate-held',
   'certificate-reinstated',
+  'certificate-status',
   'certificates-revoked',
   'device-registered',
   'device-changed',

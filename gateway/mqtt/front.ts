@@ -10,10 +10,10 @@ import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
+import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import type { Peer } from '../door/peer.ts';
-import { readChain } from '../door/peer-chain.ts';
 import { readInPlace } from '../door/read-in-place.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
@@ -194,7 +194,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     this.#connect = connect;
     if (corridor.isKnown(this.peer)) return this.#enter(connect, undefined);
     this.hold();
-    void corridor.findOut(this.peer, readChain(this.#socket)).then((finding) => {
+    void corridor.findOut(this.peer, peerChain(this.#socket)).then((finding) => {
       if (this.#ended || this.#closed) return;
       this.#trying(() => {
         this.#enter(connect, finding);

@@ -40,15 +40,6 @@ export interface AnchorTerms {
   readonly intermediates: string;
 }
 
-/** An anchor as it is used. */
-export interface Anchor {
-  readonly id: string;
-  readonly fleet: string;
-  readonly mode: AnchorMode;
-  readonly terms: AnchorTerms;
-  readonly maxStaleMs: number;
-}
-
 export const defaultTemplate: DeviceTemplate = { role: null, attributes: {}, state: 'active' };
 export const noRevocation: RevocationTerms = { policy: 'none', crl: [], ocsp: null, maxStale: '7d' };
 

@@ -6,7 +6,7 @@ import type { Answer, GatewayPeer, Question } from '#common/contract/line.ts';
 import type { ClosedSession, SessionView } from '#common/contract/receipt.ts';
 
 /** Changes that can end no connection: a gateway takes them in and does not answer. */
-const silent: readonly ChangeKind[] = ['certificate-issued', 'fleet-created'];
+const silent: readonly ChangeKind[] = ['certificate-issued', 'certificate-status', 'fleet-created'];
 /** Questions that were never answered are forgotten, oldest first. */
 const mostPending = 1000;
 

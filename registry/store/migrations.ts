@@ -141,4 +141,8 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX house_certificates_by_end ON house_certificates (not_after_ms);
   `,
+  // Foreign certificates whose state ends by itself: those that have to be asked about next.
+  `
+  CREATE INDEX certificates_to_ask ON certificates (issuer, status_until_ms) WHERE status_until_ms IS NOT NULL;
+  `,
 ];
