@@ -52,7 +52,7 @@ export interface ForeignTrust extends AsyncDisposable {
   problems(): string[];
 }
 
-const reportMs = 5_000;
+const reportMs = 1_000;
 
 export async function openForeignTrust(options: ForeignTrustOptions): Promise<ForeignTrust> {
   const { read, writer, dataDir, settings, metrics, clock, log } = options;
