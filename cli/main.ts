@@ -26,6 +26,7 @@ const loaders: Record<string, () => Promise<Commands>> = {
   fleets: async () => (await import('./fleets.ts')).fleetCommands,
   tokens: async () => (await import('./fleets.ts')).tokenCommands,
   roles: async () => (await import('./fleets.ts')).roleCommands,
+  anchors: async () => (await import('./anchors.ts')).anchorCommands,
   devices: async () => (await import('./devices.ts')).deviceCommands,
   certificates: async () => (await import('./devices.ts')).certificateCommands,
   explain: insight,
