@@ -44,6 +44,7 @@ export class Introduction {
   readonly #underWay = new Map<Fingerprint, Promise<Finding>>();
   readonly #refused: LRUCache<Fingerprint, { finding: Finding; untilMs: number; trusted: string }>;
   readonly #rate: RateLimiter;
+  #asking = 0;
 
   constructor(parts: IntroductionParts) {
     this.#parts = parts;
@@ -115,7 +116,8 @@ export class Introduction {
 
   async #introduce(finding: Finding, chain: readonly Buffer[]): Promise<Finding> {
     const { ask, clock, limits } = this.#parts;
-    if (this.#underWay.size > limits.maxIntroductions) return { ...finding, fault: busy() };
+    if (this.#asking >= limits.maxIntroductions) return { ...finding, fault: busy() };
+    this.#asking += 1;
     const patience = new AbortController();
     const asked = ask('introduce', { chain: chain.map((der) => der.toString('base64')) });
     try {
@@ -127,6 +129,7 @@ export class Introduction {
       const fault = Fault.of(thrown);
       return { ...finding, introduction: fault.message, fault };
     } finally {
+      this.#asking -= 1;
       patience.abort();
       // When nobody waits any more, what comes late is nobody's.
       asked.catch(() => {});
