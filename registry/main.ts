@@ -88,6 +88,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const store = opened.use(Store.open(dataDir));
   const directory = opened.use(FileDirectory.open(store.path, () => store.writer.commits));
   const keys = await openCaKeys(dataDir, settings.ca, clock);
+  opened.defer(() => keys.signer.close());
   // The door opens before there is anything behind it, since certificates carry its address.
   let pkiContent: PkiContent = {
     certificates: () => ({ root: keys.root, issuing: keys.issuing }),

@@ -39,6 +39,7 @@ const entrances = [
   'gateway/upstream/remote-line.ts',
   'registry/main.ts',
   'registry/settings.ts',
+  'registry/ca/offline.ts',
 ];
 
 const roomOf = (file: string): string => {
