@@ -1,6 +1,7 @@
 /** `fleetgate devices` and `certificates`: who is there, and who is put out. */
 import type { Command } from 'commander';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
+import { importCommand } from './import.ts';
 import { allItems, type NounFlags, verb, withRegistry } from './noun.ts';
 import { facts, paint, table } from './output.ts';
 
@@ -47,6 +48,7 @@ export function receiptLines(what: string, { certificates, sessions, complete }:
 
 export function deviceCommands(program: Command): void {
   const devices = program.command('devices').description('devices of all fleets');
+  importCommand(devices);
   verb(devices.command('list'), 'devices list --fleet plant --state active')
     .description('devices, by fleet, state or a part of their id')
     .option('--fleet <fleet>')

@@ -50,7 +50,10 @@ export function whereabouts(flags: WhereFlags): Whereabouts {
 export interface RegistryAccess {
   url: string;
   ca: string;
-  token: string;
+  /** Absent for a caller that shows a certificate. */
+  token?: string;
+  /** What is shown in TLS, PEM. */
+  identity?: { readonly cert: string; readonly key: string };
 }
 
 /** Faults `not-found` with what to do when there is no server to be found. */

@@ -14,6 +14,7 @@ import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { GatewaySettings } from './settings.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
+import { Sightings } from './upstream/sightings.ts';
 
 export interface GatewayOptions {
   dataDir: string;
@@ -46,11 +47,15 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   );
   const sessions = new Sessions();
   const journal = new Journal(name, settings.limits.journalSize);
+  const sightings = opened.use(
+    new Sightings({ ask: line.ask, clock, log, intervalMs: settings.upstream.sightingInterval }),
+  );
   const corridor = new DirectoryCorridor({
     directory,
     journal,
     metrics,
     clock,
+    saw: (fingerprint, nowMs) => sightings.saw(fingerprint, nowMs),
     maxLagMs: settings.upstream.maxLag,
   });
   const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
@@ -73,7 +78,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     sessions,
   };
   const { intake } = telemetry;
-  const mqtt = opened.use(await MqttDoor.open({ ...door, settings: settings.mqtt, intake }));
+  const mqtt = opened.use(await MqttDoor.open({ ...door, settings: settings.mqtt, intake, ask: line.ask }));
   const https = opened.use(
     await HttpDoor.open({
       ...door,

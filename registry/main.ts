@@ -4,43 +4,58 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
-import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor } from '#common/ops-door.ts';
 import { adminRoutes } from './api/admin-routes.ts';
 import { Answers } from './api/answers.ts';
+import { approvalRoutes } from './api/approval-routes.ts';
 import { Callers } from './api/callers.ts';
+import { claimRoutes } from './api/claim-routes.ts';
 import { deviceRoutes } from './api/device-routes.ts';
 import { RegistryDoor } from './api/door.ts';
 import { enrollRoutes } from './api/enroll-routes.ts';
 import { estRoutes } from './api/est-routes.ts';
 import { feedRoutes } from './api/feed-routes.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
+import { importRoutes } from './api/import-routes.ts';
 import { pageRoutes } from './api/pages.ts';
 import { type PkiContent, PkiDoor } from './api/pki-door.ts';
+import { profileRoutes } from './api/profile-routes.ts';
 import { RateLimits } from './api/rate-limits.ts';
+import { renewRoutes } from './api/renew-routes.ts';
 import { ApiTokens } from './authority/api-tokens.ts';
+import { Approvals } from './authority/approvals.ts';
 import { Audit } from './authority/audit.ts';
 import { CertificateStatuses } from './authority/certificate-status.ts';
 import { Certificates } from './authority/certificates.ts';
+import { ClaimIssuance } from './authority/claim-issuance.ts';
+import { ClaimRevocation } from './authority/claim-revocation.ts';
+import { Claims } from './authority/claims.ts';
 import { Devices } from './authority/devices.ts';
 import { Enrollment, type EnrollmentStep } from './authority/enroll.ts';
+import { Expiry } from './authority/expiry.ts';
 import { Feed } from './authority/feed.ts';
 import { Fleets } from './authority/fleets.ts';
+import { Forecast } from './authority/forecast.ts';
 import { GatewayRegister } from './authority/gateway-register.ts';
 import { Gateways } from './authority/gateways.ts';
 import { recordHouseCertificate } from './authority/house-certificates.ts';
-import { Issuance } from './authority/issuance.ts';
+import { type GiveBack, Issuance } from './authority/issuance.ts';
 import { firstIssuer, Issuers } from './authority/issuers.ts';
 import { LineDesk } from './authority/line-desk.ts';
 import { OcspIssuers } from './authority/ocsp-issuers.ts';
 import { laterAnswer, OcspResponder } from './authority/ocsp-responder.ts';
 import { Profiles } from './authority/profiles.ts';
+import { Registration } from './authority/registration.ts';
+import { Renewal, type RenewalStep } from './authority/renewal.ts';
+import { Retirement } from './authority/retirement.ts';
 import { RevocationLists } from './authority/revocation-lists.ts';
 import { Roles } from './authority/roles.ts';
+import { Sightings } from './authority/sightings.ts';
 import { stapleDesk } from './authority/staple-desk.ts';
 import { Status } from './authority/status.ts';
+import { Sweeper } from './authority/sweeper.ts';
 import { Tokens } from './authority/tokens.ts';
 import { openCaKeys } from './ca/ca-keys.ts';
 import { DoorCertificates } from './ca/door-certificates.ts';
@@ -63,8 +78,8 @@ export interface RegistryOptions {
   doorNames?: readonly string[];
   /** For a registry that runs alone: its own metrics and probes. A gateway in the same process has a door for both. */
   opsPort?: number;
-  /** Told before each step of an enrollment. */
-  observe?: (step: EnrollmentStep) => void;
+  /** Told before each step of an enrollment or a renewal. */
+  observe?: (step: EnrollmentStep | RenewalStep) => void;
 }
 
 export interface Registry extends AsyncDisposable {
@@ -78,6 +93,8 @@ export interface Registry extends AsyncDisposable {
 }
 
 const certificateCountMs = 30_000;
+const approvalSweepMs = 60_000;
+const expiryCountMs = 60_000;
 
 /** Faults `conflict` when another process holds the folder or wrote it with a newer program. */
 export async function openRegistry(options: RegistryOptions): Promise<Registry> {
@@ -166,16 +183,59 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const { observe = () => {} } = options;
   const issuers = new Issuers(parts);
   const profiles = new Profiles(parts);
-  const issuance = new Issuance({
+  const claims = new Claims({ read, fleets, clock });
+  const giveBack: Record<string, GiveBack> = {
+    token: (write, id) => tokens.giveBack(write, id),
+    claim: (write, id) => claims.giveBack(write, id),
+    approval: (write, id) => approvals.giveBack(write, id),
+  };
+  const approvals = new Approvals({
     ...parts,
-    store,
-    issuers,
-    trustDomain,
-    giveBack: { token: (write, id) => tokens.giveBack(write, id) },
+    giveBack,
+    retryMs: settings.registry.approvalRetry,
+    ttlMs: settings.registry.approvalTtl,
+    most: settings.registry.maxPendingEnrollments,
+  });
+  const issuance = new Issuance({ ...parts, store, issuers, trustDomain, giveBack, observe });
+  const enrollment = new Enrollment({
+    issuance,
+    fleets,
+    profiles,
+    tokens,
+    approvals,
+    chains: [(chain) => claims.right(chain)],
+    clock,
     observe,
   });
-  const enrollment = new Enrollment({ issuance, fleets, profiles, tokens, chains: [], clock, observe });
-  const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
+  const claimIssuance = new ClaimIssuance({ ...parts, issuers, fleets, profiles, trustDomain });
+  const registration = new Registration({ ...parts, issuance, fleets, profiles });
+  const claimRevocation = new ClaimRevocation({ ...parts, store, approvals });
+  const retirement = new Retirement(parts);
+  const sightings = new Sightings({ writer, profiles, clock });
+  const renewal = new Renewal({
+    ...parts,
+    issuance,
+    issuers,
+    fleets,
+    profiles,
+    retirement,
+    sightings,
+    metrics,
+    maxCsrBytes: settings.registry.maxCsrSize,
+    perDevice: settings.registry.renewalsPerDevice,
+    observe,
+  });
+  const expiry = new Expiry({ ...parts, metrics });
+  const forecast = new Forecast({ read, clock });
+  const status = new Status({
+    read,
+    certificates,
+    expiry,
+    gateways,
+    feed,
+    clock,
+    caNotAfterMs: ca.notAfterMs,
+  });
 
   const adminTokenFile = join(dataDir, 'admin.token');
   await roles.seed();
@@ -222,7 +282,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const limits = new RateLimits(settings.registry);
   const est = new Est({
     enrollment,
-    renewal: { renew: () => Promise.reject(new Fault('unavailable', 'Not yet.')) },
+    renewal,
     directory,
     fleets,
     profiles,
@@ -233,16 +293,40 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     log,
     settings: settings.registry,
   });
-  const desk = new LineDesk({ staple: stapleDesk(ocsp), est: (ask) => est.answer(ask) });
+  const desk = new LineDesk({
+    staple: stapleDesk(ocsp),
+    est: (ask) => est.answer(ask),
+    sighted: ({ sightings: seen }) => sightings.report(seen),
+    renew: ({ chain, csr }, gateway) =>
+      renewal.renew(chain.map(fromBase64), fromBase64(csr), `gateway:${gateway}`),
+  });
 
   const countCertificates = async () => {
     for (const [state, count] of Object.entries(await certificates.counts()))
       metrics.certificates.set({ state }, count);
   };
   await countCertificates();
+  await expiry.report();
   opened.defer(
     clock.every(certificateCountMs, () => {
       countCertificates().catch((error) => log.error({ error }, 'The certificates could not be counted.'));
+    }),
+  );
+
+  opened.defer(
+    clock.every(approvalSweepMs, () => {
+      approvals.sweep().catch((error) => log.error({ error }, 'Old enrollments could not be forgotten.'));
+    }),
+  );
+
+  const count = { clock, log, periodMs: expiryCountMs };
+  opened.use(new Sweeper({ ...count, sweeps: { count: () => expiry.report().then(() => 0) } }));
+  opened.use(
+    new Sweeper({
+      clock,
+      log,
+      periodMs: settings.registry.sweepInterval,
+      sweeps: { retire: () => retirement.sweep(), expire: () => expiry.sweep() },
     }),
   );
 
@@ -267,6 +351,20 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
           maxCsrBytes: settings.registry.maxCsrSize,
         }),
         estRoutes(est),
+        claimRoutes({
+          claims,
+          claimIssuance,
+          claimRevocation,
+          maxCsrBytes: settings.registry.maxCsrSize,
+        }),
+        approvalRoutes(approvals),
+        profileRoutes(profiles),
+        importRoutes({
+          registration,
+          maxLineBytes: settings.registry.maxImportLine,
+          maxCsrBytes: settings.registry.maxCsrSize,
+        }),
+        renewRoutes({ renewal, forecast, callers, limits, clock }),
         deviceRoutes(devices, certificates, gateways),
         feedRoutes({ feed, gateways, register, desk, clock }),
         adminRoutes(apiTokens, audit, status),
@@ -302,6 +400,8 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     [Symbol.asyncDispose]: close,
   };
 }
+
+const fromBase64 = (text: string): Buffer => Buffer.from(text, 'base64');
 
 /** A URL that works on this machine: a wildcard address is reached by loopback. */
 function urlOf(scheme: string, host: string, port: number): string {

@@ -1,12 +1,15 @@
 /** The MQTTS door: a listener, a broker behind, and a front for every connection. */
+import type { AskRegistry } from '#common/contract/enrollment.ts';
 import { Fault } from '#common/fault.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
 import { Broker } from './broker.ts';
 import { Deadlines } from './deadlines.ts';
 import { Front, type FrontParts } from './front.ts';
+import { Renewals } from './renewal.ts';
 
-export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines'> &
-  Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused'>;
+export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> & {
+  ask: AskRegistry;
+} & Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused'>;
 
 /** Connections that are told goodbye before the loop gets a turn. */
 const lot = 500;
@@ -37,7 +40,8 @@ export class MqttDoor implements AsyncDisposable {
     const broker = await Broker.open({ settings, clock, log, metrics });
     const deadlines = new Deadlines(clock);
     const fronts = new Set<Front>();
-    const parts: FrontParts = { ...options, broker, deadlines };
+    const renewals = new Renewals({ ask: options.ask, settings, clock });
+    const parts: FrontParts = { ...options, broker, deadlines, renewals };
     const listener = await Listener.open({
       ...options,
       port: settings.port,

@@ -1,7 +1,7 @@
 /** Who may do what at the registry door: five permissions, a table of roles. Every route names its permission. */
 import type { Caller } from '../authority/api-tokens.ts';
 
-/** `open` needs no caller; `token` brings an enrollment token of its own. */
+/** `open` needs no caller; `token` brings a credential of its own: an enrollment token, a certificate. */
 export type Permission = 'open' | 'token' | 'read' | 'enroll' | 'operate' | 'administer' | 'join';
 
 const grants: Record<Caller['role'], readonly Permission[]> = {

@@ -38,6 +38,7 @@ export function doorPlan(
   return {
     serialNumber: makeSerialNumber(),
     commonName: names[0] ?? 'localhost',
+    subject: [],
     uris: uri === null ? [] : [uri],
     dnsNames: names.filter((name) => isIP(name) === 0),
     addresses: names.filter((name) => isIP(name) !== 0),

@@ -73,7 +73,7 @@ export class IssuingCa {
     const fields = {
       serialNumber: plan.serialNumber,
       issuerName: this.identity.name,
-      subject: [{ type: 'CN', value: plan.commonName }],
+      subject: [{ type: 'CN', value: plan.commonName }, ...plan.subject],
       notBeforeMs: plan.notBeforeMs,
       notAfterMs: plan.notAfterMs,
       publicKey,

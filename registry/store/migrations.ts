@@ -141,4 +141,10 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX house_certificates_by_end ON house_certificates (not_after_ms);
   `,
+  // What a claim has enrolled is counted and revoked without a look at all the others.
+  `
+  CREATE INDEX certificates_by_claim ON certificates (source, device, fingerprint)
+    WHERE source >= 'approval:' AND source < 'claim;';
+  CREATE INDEX enrollments_by_source ON enrollments (source);
+  `,
 ];
