@@ -51,7 +51,8 @@ export async function openRemoteLine(options: RemoteLineOptions): Promise<Remote
     attach: (gateway) => follower.attach(gateway),
     async ask(kind, ask) {
       await using client = connect();
-      return client.ask(name, kind, ask);
+      // Awaited here: the client goes with this call.
+      return await client.ask(name, kind, ask);
     },
     close: () => stack.disposeAsync(),
   };
