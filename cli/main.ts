@@ -34,7 +34,7 @@ const loaders: Record<string, () => Promise<Commands>> = {
   explain: insight,
   audit: insight,
   status: insight,
-  ca: insight,
+  ca: async () => (await import('./ca.ts')).caCommands,
   doctor: insight,
 };
 

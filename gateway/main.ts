@@ -79,6 +79,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       ...door,
       settings: settings.https,
       topics: settings.mqtt,
+      ask: line.ask,
+      enrollRatePerAddress: settings.limits.enrollRatePerAddress,
       intake,
       audience: mqtt.broker,
     }),

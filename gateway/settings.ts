@@ -45,6 +45,8 @@ export const httpsSettings = Section(
     maxBodySize: Size('256KiB', 'Longest body of one telemetry or event request.'),
     maxBatchSize: Size('4MiB', 'Longest body of one batch.'),
     maxBatchEvents: Count(10_000, 'Most events of one batch.'),
+    maxEnrollBody: Size('64KiB', 'Longest body of one EST request or renewal.'),
+    maxEnrollUnderway: Count(200, 'Most EST requests and renewals that wait for the registry at once.'),
     headersTimeout: Duration('10s', 'A request whose headers have not arrived by then is closed.'),
     requestTimeout: Duration('60s', 'A request whose body has not arrived by then is closed.'),
     keepAliveTimeout: Duration('75s', 'An idle connection is closed after so long.'),
@@ -68,6 +70,10 @@ export const limitSettings = Section(
     connectRatePerAddress: Count(
       1000,
       'Most new connections a second of one address; bursts of twice that pass.',
+    ),
+    enrollRatePerAddress: Count(
+      50,
+      'Most EST requests and renewals a second of one address; bursts of twice that pass.',
     ),
     handshakeTimeout: Duration('10s', 'A TLS handshake that is not done by then is ended.'),
     journalSize: Count(10_000, 'Decisions at the door that are kept in memory.'),

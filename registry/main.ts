@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
+import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor } from '#common/ops-door.ts';
@@ -15,6 +16,7 @@ import { claimRoutes } from './api/claim-routes.ts';
 import { deviceRoutes } from './api/device-routes.ts';
 import { RegistryDoor } from './api/door.ts';
 import { enrollRoutes } from './api/enroll-routes.ts';
+import { estRoutes } from './api/est-routes.ts';
 import { feedRoutes } from './api/feed-routes.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
 import { importRoutes } from './api/import-routes.ts';
@@ -53,6 +55,7 @@ import { openCaKeys } from './ca/ca-keys.ts';
 import { DoorCertificates } from './ca/door-certificates.ts';
 import { IssuingCa } from './ca/issuing-ca.ts';
 import type { CertificatePlan } from './ca/plan.ts';
+import { Est } from './est/est.ts';
 import type { RegistrySettings } from './settings.ts';
 import { FileDirectory } from './store/directory.ts';
 import { Store } from './store/store.ts';
@@ -95,6 +98,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const store = opened.use(Store.open(dataDir));
   const directory = opened.use(FileDirectory.open(store.path, () => store.writer.commits));
   const keys = await openCaKeys(dataDir, settings.ca, clock);
+  opened.defer(() => keys.signer.close());
   // The door opens before there is anything behind it, since certificates carry its address.
   let pkiContent: PkiContent = {
     certificates: () => ({ root: keys.root, issuing: keys.issuing }),
@@ -243,7 +247,21 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     crl: (name) => lists.find(name),
     ocsp: (request) => ocsp.answer(request),
   };
-  const desk = new LineDesk({ staple: stapleDesk(ocsp) });
+  const limits = new RateLimits(settings.registry);
+  const est = new Est({
+    enrollment,
+    renewal: { renew: () => Promise.reject(new Fault('unavailable', 'Not yet.')) },
+    directory,
+    fleets,
+    profiles,
+    caCertificates: () => issuers.ids.map((id) => issuers.find(id).bundle),
+    limits,
+    metrics,
+    clock,
+    log,
+    settings: settings.registry,
+  });
+  const desk = new LineDesk({ staple: stapleDesk(ocsp), est: (ask) => est.answer(ask) });
 
   const countCertificates = async () => {
     for (const [state, count] of Object.entries(await certificates.counts()))
@@ -262,7 +280,6 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     }),
   );
 
-  const limits = new RateLimits(settings.registry);
   const callers = new Callers({ tokens: apiTokens, gateways: register, limits, clock });
   const door = opened.use(
     await RegistryDoor.open({
@@ -283,6 +300,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
           clock,
           maxCsrBytes: settings.registry.maxCsrSize,
         }),
+        estRoutes(est),
         claimRoutes({
           claims,
           claimIssuance,

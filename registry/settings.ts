@@ -1,7 +1,7 @@
 /** What can be set of the registry: every key with its default, and its meaning in a sentence. Durations are
  * milliseconds and sizes bytes once loaded. docs/configuration.md lists the same keys, and a law compares the two. */
 import Type, { type Static } from 'typebox';
-import { Count, Duration, Port, Section, Size } from '#common/config/schema.ts';
+import { Count, Duration, Flag, Port, Section, Size } from '#common/config/schema.ts';
 
 export const registrySettings = Section(
   {
@@ -20,6 +20,7 @@ export const registrySettings = Section(
       'How long an enrollment waits for an operator, and its approval for the device.',
     ),
     maxPendingEnrollments: Count(10_000, 'Most enrollments that wait for an operator at once.'),
+    serverKeygen: Flag(false, 'Whether EST `serverkeygen` may make the keys of devices.'),
     idempotencyTtl: Duration('24h', 'How long the answer to an Idempotency-Key is kept.'),
     receiptTimeout: Duration(
       '5s',
@@ -46,11 +47,36 @@ export const pkiSettings = Section(
   'The PKI door, plain HTTP.',
 );
 
+const fileSigner = Type.Object(
+  { type: Type.Literal('file') },
+  { additionalProperties: false, description: 'The issuing key is in the data folder, encrypted.' },
+);
+
+const pkcs11Signer = Type.Object(
+  {
+    type: Type.Literal('pkcs11'),
+    module: Type.String({ description: 'Path of the PKCS #11 module (a shared library).' }),
+    tokenLabel: Type.String({ description: 'Label of the token.' }),
+    keyLabel: Type.String({ description: 'Label (CKA_LABEL) of the private key and of its public key.' }),
+    pinFile: Type.String({ description: 'File with the PIN of the user.' }),
+    timeout: Duration('10s', 'A signature that the token has not made by then has failed.'),
+  },
+  { additionalProperties: false, description: 'The issuing key is in a PKCS #11 token and never leaves it.' },
+);
+
 export const caSettings = Section(
   {
-    keyType: Type.Enum(['P-256', 'P-384', 'Ed25519', 'RSA-2048', 'RSA-3072'], {
-      default: 'P-256',
-      description: 'Keys of the root and the issuing CA, when they are made.',
+    keyType: Type.Enum(
+      ['P-256', 'P-384', 'Ed25519', 'RSA-2048', 'RSA-3072', 'RSA-4096', 'ML-DSA-44', 'ML-DSA-65'],
+      {
+        default: 'P-256',
+        description: 'Keys of the root and the issuing CA, when they are made.',
+      },
+    ),
+    // A place is kept for Vault: a third object with `type: vault`.
+    signer: Type.Union([fileSigner, pkcs11Signer], {
+      default: { type: 'file' },
+      description: 'Where the issuing key is.',
     }),
     rootLifetime: Duration('7300d', 'Validity of the root when it is made.'),
     issuingLifetime: Duration('1825d', 'Validity of the issuing CA when it is made.'),
@@ -78,6 +104,7 @@ export const registrySections = { registry: registrySettings, pki: pkiSettings, 
 export type RegistryDoorSettings = Static<typeof registrySettings>;
 export type PkiSettings = Static<typeof pkiSettings>;
 export type CaSettings = Static<typeof caSettings>;
+export type Pkcs11Settings = Static<typeof pkcs11Signer>;
 
 export interface RegistrySettings {
   readonly registry: RegistryDoorSettings;

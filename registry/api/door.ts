@@ -132,6 +132,8 @@ function addHooks(app: FastifyInstance, { callers, answers, clock, log }: Regist
   app.addHook('preHandler', async (request, reply) => {
     const key = request.headers['idempotency-key'];
     if (request.method !== 'POST' || typeof key !== 'string' || key === '') return;
+    // EST has answers that are not JSON, and one with a key that must not be kept.
+    if (request.routeOptions.config.permission === 'open') return;
     // A stream is not the same twice; what takes one says itself what is done already.
     if (request.body instanceof Readable) return;
     // An enrollment has no caller but the token it brings, a renewal none but its certificate.

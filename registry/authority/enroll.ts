@@ -55,7 +55,7 @@ export class Enrollment {
   async enroll(request: EnrollmentRequest): Promise<IssuedCertificate> {
     const { issuance, fleets, profiles, approvals, observe } = this.#parts;
     observe('check-credential');
-    const right = await this.#rightOf(request.credential);
+    const right = await this.rightOf(request.credential);
     const { fleet } = right;
     if (request.fleet !== null && request.fleet !== fleet)
       throw new Fault('token-scope', `This credential enrolls devices of the fleet ${fleet}.`);
@@ -127,7 +127,8 @@ export class Enrollment {
     return issuance.issue({ ...asked, replaces: null, spend }, csr, asked.csrHash);
   }
 
-  async #rightOf(credential: Credential): Promise<EnrollmentRight> {
+  /** What a credential grants, spending nothing. Faults `token-…`, `unauthenticated`. */
+  async rightOf(credential: Credential): Promise<EnrollmentRight> {
     const { tokens, chains } = this.#parts;
     if ('secret' in credential) return tokens.right(credential.secret);
     for (const read of chains) {

@@ -10,7 +10,7 @@ import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import { buildCrl } from '../ca/crl-build.ts';
 import { type CrlIssuer, type PublishedCrl, readCrl } from '../ca/read-crl.ts';
-import type { TbsSigner } from '../ca/tbs-signer.ts';
+import type { TbsSigner } from '../ca/signer.ts';
 import type { Writer } from '../store/writer.ts';
 
 export interface RevocationListOptions {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { Fault } from '#common/fault.ts';
 import { assembleCrl, type CrlContents } from './crl.ts';
-import type { TbsSigner } from './tbs-signer.ts';
+import type { TbsSigner } from './signer.ts';
 
 export interface CrlTask {
   /** The registry's SQLite file. */

@@ -31,6 +31,10 @@ export function publicKeyBitsOf(publicKeyInfo: Buffer): Buffer {
   return info.take(tags.bitString).subarray(1);
 }
 
+/** The key identifier of a SubjectPublicKeyInfo by method 1: a name for it, not a safeguard. */
+export const keyIdOf = (publicKeyInfo: Buffer): Buffer =>
+  hash('sha1', publicKeyBitsOf(publicKeyInfo), 'buffer');
+
 function namedKeyId(tbs: DerReader): Buffer | undefined {
   while (!tbs.atEnd && tbs.tag !== context(3)) tbs.skip();
   if (tbs.atEnd) return undefined;

@@ -2,15 +2,16 @@
  * Who signs OCSP answers for one issuer: a key that is made here and never leaves memory, with a certificate of that
  * issuer which is renewed after two thirds of its life. So the issuer's key signs once in weeks, not once an answer.
  */
-import { generateKeyPairSync, hash } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { type Cancel, type Clock, timestamp } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import { makeSerialNumber } from './ca-certificates.ts';
-import * as d from './der-writer.ts';
-import { type IssuerIdentity, publicKeyBitsOf } from './issuer-identity.ts';
+import { makeCertificate } from './certificate.ts';
+import type { KeyUsage } from './extensions.ts';
+import { type IssuerIdentity, keyIdOf } from './issuer-identity.ts';
 import type { OcspKey } from './ocsp-response.ts';
-import type { TbsSigner } from './tbs-signer.ts';
+import type { TbsSigner } from './signer.ts';
 
 export interface OcspDelegateOptions {
   issuer: IssuerIdentity;
@@ -78,40 +79,27 @@ async function makeOcspKey(options: OcspDelegateOptions, nowMs: number): Promise
   const publicKeyInfo = publicKey.export({ type: 'spki', format: 'der' });
   const startMs = Math.floor(nowMs / 1000) * 1000;
   const notAfterMs = Math.min(startMs + options.lifetimeMs, options.issuerNotAfterMs);
-  const keyHash = hash('sha1', publicKeyBitsOf(publicKeyInfo), 'buffer');
-  const { algorithm } = options.signer;
-  const serial = makeSerialNumber();
-  await options.record(serial, notAfterMs);
-  const tbs = d.sequence(
-    d.der(d.context(0), d.integerOf(2n)),
-    d.integer(serial),
-    algorithm.der,
-    options.issuer.name,
-    d.sequence(d.time(startMs - backdateMs), d.time(notAfterMs)),
+  const serialNumber = makeSerialNumber();
+  await options.record(serialNumber, notAfterMs);
+  const fields = {
+    serialNumber,
+    issuerName: options.issuer.name,
     subject,
-    publicKeyInfo,
-    d.der(d.context(3), extensionsOf(options.issuer.keyId, keyHash)),
-  );
-  const signature = await options.signer.sign(tbs);
-  const certificate = d.sequence(tbs, algorithm.der, d.bitString(signature));
-  return { key: privateKey, keyHash, certificate, notAfterMs };
+    notBeforeMs: startMs - backdateMs,
+    notAfterMs,
+    publicKey: publicKeyInfo,
+    isCa: false,
+    keyUsage,
+    extendedKeyUsage,
+    authorityKeyId: options.issuer.keyId,
+    // Nobody need ask whether the delegate itself is revoked: it lives for weeks, its key as long as this process.
+    ocspNoCheck: true,
+  };
+  const certificate = await makeCertificate(fields, options.signer);
+  return { key: privateKey, keyHash: keyIdOf(publicKeyInfo), certificate, notAfterMs };
 }
 
-const subject = d.sequence(
-  d.der(0x31, d.sequence(d.oid('2.5.4.3'), d.der(0x0c, Buffer.from('Fleetgate OCSP signer')))),
-);
-
-/**
- * RFC 6960, section 4.2.2.2: the purpose, and by ocsp-nocheck (4.2.2.2.1) that nobody need ask whether the delegate
- * itself is revoked: it lives for weeks, and its key only as long as this process.
- */
-const extensionsOf = (issuerKeyId: Buffer, keyId: Buffer): Buffer =>
-  d.sequence(
-    d.extension(d.oid('2.5.29.19'), d.sequence(), true),
-    // digitalSignature alone: the first of the bits, seven unused.
-    d.extension(d.oid('2.5.29.15'), d.der(d.tags.bitString, Buffer.from([7, 0x80])), true),
-    d.extension(d.oid('2.5.29.37'), d.sequence(d.oid('1.3.6.1.5.5.7.3.9'))),
-    d.extension(d.oid('1.3.6.1.5.5.7.48.1.5'), d.derNull),
-    d.extension(d.oid('2.5.29.14'), d.octetString(keyId)),
-    d.extension(d.oid('2.5.29.35'), d.sequence(d.der(0x80, issuerKeyId))),
-  );
+/** RFC 6960, section 4.2.2.2: the purpose is what makes it a delegate. */
+const subject = [{ type: 'CN', value: 'Fleetgate OCSP signer' }];
+const keyUsage: readonly KeyUsage[] = ['digitalSignature'];
+const extendedKeyUsage = ['OCSPSigning'];

@@ -15,7 +15,7 @@ import {
   oid,
   sequence,
 } from './der-writer.ts';
-import { signatureAlgorithmOf } from './tbs-signer.ts';
+import { signatureAlgorithmOf } from './signer.ts';
 
 export type CertStatus =
   | { readonly kind: 'good' }

@@ -5,7 +5,7 @@ import { Fault } from '#common/fault.ts';
 import { DerReader, malformed } from './der-reader.ts';
 import { context, oid, tags } from './der-writer.ts';
 import type { IssuerIdentity } from './issuer-identity.ts';
-import type { SignatureAlgorithm } from './tbs-signer.ts';
+import type { SignatureAlgorithm } from './signer.ts';
 
 export interface PublishedCrl {
   readonly der: Buffer;

@@ -11,9 +11,9 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509';
 import { importKey } from '#common/x509/crypto-key.ts';
+import { FileSigner } from '../../registry/ca/file-signer.ts';
 import { type IssuerIdentity, issuerIdentityOf } from '../../registry/ca/issuer-identity.ts';
-import { localSigner } from '../../registry/ca/local-signer.ts';
-import type { TbsSigner } from '../../registry/ca/tbs-signer.ts';
+import type { TbsSigner } from '../../registry/ca/signer.ts';
 
 export const keyTypes = ['P-256', 'P-384', 'Ed25519', 'RSA-2048', 'RSA-3072'] as const;
 export type KeyType = (typeof keyTypes)[number];
@@ -61,7 +61,7 @@ export async function makeTestIssuer(type: KeyType, name = `Issuer ${type}`): Pr
   return {
     pem: `${certificate.toString('pem')}\n`,
     identity: issuerIdentityOf(Buffer.from(certificate.rawData)),
-    signer: localSigner(key),
+    signer: new FileSigner(key),
     notAfterMs: notAfter.getTime(),
     async leaf(serialNumber) {
       const leafKey = importKey(createPublicKey(makeKey('P-256')), 'verify').key;

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import { issuerIdentityOf } from '../../registry/ca/issuer-identity.ts';
 import { readCrl } from '../../registry/ca/read-crl.ts';
-import { signatureAlgorithmOf } from '../../registry/ca/tbs-signer.ts';
+import { signatureAlgorithmOf } from '../../registry/ca/signer.ts';
 import type { DeviceIdentity } from '../harness/api-client.ts';
 import { eventually } from '../harness/eventually.ts';
 import { House } from '../harness/house.ts';
