@@ -1,5 +1,4 @@
 /** What this house's own CA signs holds before its own path validation, which is stricter than that of TLS libraries. */
-import { createPublicKey } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { readCertificate } from '#common/x509/certificate.ts';
 import { validatePath } from '#common/x509/path.ts';
@@ -8,6 +7,7 @@ import {
   makeRootCertificate,
   makeSerialNumber,
 } from '../../../../registry/ca/ca-certificates.ts';
+import { FileSigner } from '../../../../registry/ca/file-signer.ts';
 import { IssuingCa } from '../../../../registry/ca/issuing-ca.ts';
 import type { CaSettings } from '../../../../registry/settings.ts';
 import { ecKeys, rsaKeys, spkiOf } from '../../../harness/forged-certificate.ts';
@@ -22,15 +22,15 @@ test.each([
   ['P-256', () => ecKeys('P-256')],
   ['RSA 2048', () => rsaKeys(2048)],
 ])('a device certificate of a CA with %s keys leads to its root', async (_name, makeKeys) => {
-  const [rootKey, issuingKey] = [makeKeys().privateKey, makeKeys().privateKey];
-  const root = await makeRootCertificate(rootKey, settings, nowMs);
+  const [rootSigner, signer] = [new FileSigner(makeKeys().privateKey), new FileSigner(makeKeys().privateKey)];
+  const root = await makeRootCertificate(rootSigner, settings, nowMs);
   const issuing = await makeIssuingCertificate(
-    createPublicKey(issuingKey),
-    { key: rootKey, certificate: root },
+    signer.publicKey,
+    { signer: rootSigner, certificate: root },
     settings,
     nowMs,
   );
-  const ca = await IssuingCa.open({ root, issuing, issuingKey }, () => 'http://pki.example/ca/issuing.cer');
+  const ca = await IssuingCa.open({ root, issuing, signer }, () => 'http://pki.example/ca/issuing.cer');
   const plan = {
     serialNumber: makeSerialNumber(),
     commonName: 'pump_7:a',
