@@ -58,6 +58,7 @@ async function chain(caType: CaKeyType, leafType: CaKeyType): Promise<Chain & As
   const plan = {
     serialNumber: makeSerialNumber(),
     commonName: 'pump-1',
+    subject: [],
     uris: ['spiffe://t/fleet/f/device/pump-1'],
     dnsNames: ['pump-1.example'],
     addresses: ['192.0.2.1', '2001:db8::1'],

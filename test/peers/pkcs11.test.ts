@@ -77,6 +77,7 @@ withPrograms([...tokenPrograms, 'openssl'], 'a CA key in a PKCS #11 token', () =
     const plan = {
       serialNumber: makeSerialNumber(),
       commonName: 'pump-1',
+      subject: [],
       uris: ['spiffe://t/fleet/f/device/pump-1'],
       dnsNames: [],
       addresses: [],
