@@ -80,7 +80,12 @@ function accessOf({ claim, token, ...flags }: EnrollFlags): RegistryAccess {
   const trust = readFileSync(ca, 'utf8');
   if (claim !== undefined) {
     const read = (name: string) => readFileSync(join(claim, name), 'utf8');
-    return { url: registry, ca: trust, identity: { cert: read('claim.crt'), key: read('claim.key') } };
+    return {
+      url: registry,
+      ca: trust,
+      token: null,
+      identity: { cert: read('claim.crt'), key: read('claim.key') },
+    };
   }
   if (token !== undefined) return { url: registry, ca: trust, token };
   throw new Fault(

@@ -1,9 +1,9 @@
-/** `fleetgate fleets`, `tokens` and `roles`: who may be enrolled where, and what they may do. */
-import { readFileSync } from 'node:fs';
+/** `fleetgate fleets` and `tokens`: who may be enrolled where. */
 import { type Command, CommanderError } from 'commander';
-import type { RoleDocument } from '#common/contract/directory.ts';
+import { type BulkFlags, revokeMany } from './bulk-revocation.ts';
 import { type NounFlags, usageCode, verb, withRegistry } from './noun.ts';
 import { facts, table } from './output.ts';
+import { renewalsCommand } from './renewals.ts';
 
 interface Fleet {
   id: string;
@@ -90,6 +90,16 @@ export function fleetCommands(program: Command): void {
         output.answer(fleet, () => factsOf(fleet, [['devices', devices.join(', ') || 'none']]));
       }),
     );
+  renewalsCommand(fleets);
+  verb(fleets.command('revoke <fleet>'), 'fleets revoke plant --dry-run')
+    .description('revoke every device of a fleet for good, and end its connections')
+    .option('--reason <reason>', 'word of RFC 5280, such as cessationOfOperation')
+    .option('--dry-run', 'say who would be cut, and change nothing')
+    .action((id: string, flags: BulkFlags) =>
+      withRegistry(flags, (api, output) =>
+        revokeMany(api, output, flags, `/v1/fleets/${encodeURIComponent(id)}/revoke`, {}),
+      ),
+    );
 }
 
 const termsFlags = (command: Command): Command =>
@@ -156,51 +166,6 @@ export function tokenCommands(program: Command): void {
       withRegistry(flags, async (api, output) => {
         await api.call('DELETE', `/v1/tokens/${encodeURIComponent(id)}`);
         output.answer({ revoked: id }, () => [`The token ${id} enrolls nobody any more.`]);
-      }),
-    );
-}
-
-export function roleCommands(program: Command): void {
-  const roles = program.command('roles').description('roles: what devices may do');
-  verb(roles.command('list'), 'roles list')
-    .description('all roles')
-    .action((flags: NounFlags) =>
-      withRegistry(flags, async (api, output) => {
-        const { items } = await api.call<{ items: RoleDocument[] }>('GET', '/v1/roles');
-        output.answer(items, () =>
-          table(
-            ['ROLE', 'RULES'],
-            items.map(({ name, rules }) => [name, rules.length]),
-          ),
-        );
-      }),
-    );
-  verb(roles.command('show <role>'), 'roles show device')
-    .description('one role with its rules')
-    .action((name: string, flags: NounFlags) =>
-      withRegistry(flags, async (api, output) => {
-        const role = await api.call<RoleDocument>('GET', `/v1/roles/${encodeURIComponent(name)}`);
-        const rows = role.rules.map(({ allow, pattern, maxQos = 2, retain = false }) => [
-          allow,
-          pattern,
-          maxQos,
-          retain ? 'retain' : '',
-        ]);
-        output.answer(role, () => table(['MAY', 'PATTERN', 'QOS', ''], rows));
-      }),
-    );
-  verb(roles.command('set <role> <file>'), 'roles set gauge gauge-role.json')
-    .description('write a role from a JSON file; sessions go on by the new rules at once')
-    .action((name: string, file: string, flags: NounFlags) =>
-      withRegistry(flags, async (api, output) => {
-        const { rules, severalSessions = false } = JSON.parse(readFileSync(file, 'utf8')) as RoleDocument;
-        const role = await api.call<RoleDocument>('PUT', `/v1/roles/${encodeURIComponent(name)}`, {
-          rules,
-          severalSessions,
-        });
-        output.answer(role, () => [
-          `The role ${role.name} has ${role.rules.length} rules; live sessions are judged by them now.`,
-        ]);
       }),
     );
 }

@@ -6,22 +6,8 @@ import type { Decision } from '#common/contract/decision.ts';
 import { Fault } from '#common/fault.ts';
 import { caCertificates } from './ca.ts';
 import { type NounFlags, verb, withRegistry } from './noun.ts';
-import { facts, openOutput, paint, table } from './output.ts';
+import { facts, openOutput, paint } from './output.ts';
 import { whereabouts } from './where.ts';
-
-interface AuditEntry {
-  id: number;
-  time: string;
-  actor: string;
-  action: string;
-  target: string;
-}
-
-interface Verdict {
-  intact: boolean;
-  entries: number;
-  brokenAt: number | null;
-}
 
 interface StatusReport {
   verdict: string;
@@ -61,40 +47,6 @@ export function insightCommands(program: Command): void {
         const { items } = await api.call<{ items: Decision[] }>('GET', path);
         const nothing = `No gateway remembers ${device} at its door. A certificate that nobody knows is not tied to a device: see GET /v1/decisions?reason=unknown-certificate.`;
         output.answer(items, () => (items.length === 0 ? [nothing] : items.flatMap(decisionLines)));
-      }),
-    );
-
-  const audit = program.command('audit').description('who did what');
-  verb(audit.command('list'), 'audit list --since 100')
-    .description('who did what, oldest first')
-    .option('--since <id>', 'after this entry', '0')
-    .option('--limit <n>', 'at most so many', '100')
-    .action((flags: NounFlags & { since: string; limit: string }) =>
-      withRegistry(flags, async (api, output) => {
-        const { items } = await api.call<{ items: AuditEntry[] }>(
-          'GET',
-          `/v1/audit?since=${Number(flags.since)}&limit=${Number(flags.limit)}`,
-        );
-        output.answer(items, () =>
-          table(
-            ['#', 'TIME', 'WHO', 'DID', 'TO'],
-            items.map(({ id, time, actor, action, target }) => [id, time, actor, action, target]),
-          ),
-        );
-      }),
-    );
-  verb(audit.command('verify'), 'audit verify')
-    .description('check that no entry was changed')
-    .action((flags: NounFlags) =>
-      withRegistry(flags, async (api, output) => {
-        const verdict = await api.call<Verdict>('GET', '/v1/audit/verdict');
-        const broken = `The chain of the audit is broken at entry ${verdict.brokenAt}: it, or one before it, was changed afterwards.`;
-        output.answer(verdict, () => [
-          verdict.intact
-            ? `The audit is intact: ${verdict.entries} entries, each following from the one before.`
-            : paint('red', broken),
-        ]);
-        if (!verdict.intact) process.exitCode = 1;
       }),
     );
 

@@ -39,8 +39,8 @@ export function openRegistryApi({ url, ca, token, identity }: RegistryAccess, co
       throw faultOf(response.statusCode, text, Number(response.headers['retry-after'] ?? Number.NaN));
     return text;
   };
-  const authorization = (secret: string | undefined) =>
-    secret === undefined ? undefined : { authorization: `Bearer ${secret}` };
+  const authorization = (secret: string | null) =>
+    secret === null ? undefined : { authorization: `Bearer ${secret}` };
   return {
     async call<Answer>(
       method: 'GET',

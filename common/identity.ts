@@ -63,6 +63,11 @@ export function gatewayUri(trustDomain: string, gateway: string): string {
   return `spiffe://${trustDomain}/gateway/${gateway}`;
 }
 
+/** The URI SAN of an operator's certificate. Names of operators are written like those of fleets. */
+export function operatorUri(trustDomain: string, operator: string): string {
+  return `spiffe://${trustDomain}/operator/${operator}`;
+}
+
 /** The gateway named by a URI SAN of this trust domain, or undefined. */
 export function gatewayOfUri(trustDomain: string, uri: string): string | undefined {
   const prefix = gatewayUri(trustDomain, '');

@@ -47,7 +47,17 @@ export function openMetrics() {
       'backend',
     ]),
     enrollmentsTotal: counter('enrollments_total', 'Enrollments.', ['result', 'reason']),
+    renewalsTotal: counter('renewals_total', 'Renewals.', ['result', 'reason']),
     certificates: gauge('certificates', 'Certificates in the registry.', ['state']),
+    certificatesExpiring: gauge(
+      'certificates_expiring',
+      'Certificates that expire within so long and are not replaced by one that is used.',
+      ['within'],
+    ),
+    certificatesExpiredTotal: counter(
+      'certificates_expired_total',
+      'Certificates that expired without having been replaced.',
+    ),
     certificateRemainingSeconds: histogram(
       'certificate_remaining_seconds',
       'Validity left of the certificate that connects.',
@@ -80,6 +90,9 @@ export function openMetrics() {
   metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
   metrics.enrollmentsTotal.inc({ result: 'pending', reason: 'approval-pending' }, 0);
   for (const reason of faultKinds) metrics.enrollmentsTotal.inc({ result: 'refused', reason }, 0);
+  for (const within of ['1d', '7d', '30d']) metrics.certificatesExpiring.set({ within }, 0);
+  for (const result of ['issued', 'repeated']) metrics.renewalsTotal.inc({ result, reason: 'none' }, 0);
+  for (const reason of faultKinds) metrics.renewalsTotal.inc({ result: 'refused', reason }, 0);
   return metrics;
 }
 

@@ -6,6 +6,7 @@ import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor } from '#common/ops-door.ts';
 import { DirectoryCorridor } from './admission/corridor.ts';
 import { Journal } from './admission/journal.ts';
+import { mayRetain } from './admission/standing-right.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
 import { HttpDoor } from './http/door.ts';
 import { MqttDoor } from './mqtt/door.ts';
@@ -14,6 +15,7 @@ import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { GatewaySettings } from './settings.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
+import { Sightings } from './upstream/sightings.ts';
 
 export interface GatewayOptions {
   dataDir: string;
@@ -46,11 +48,15 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   );
   const sessions = new Sessions();
   const journal = new Journal(name, settings.limits.journalSize);
+  const sightings = opened.use(
+    new Sightings({ ask: line.ask, clock, log, intervalMs: settings.upstream.sightingInterval }),
+  );
   const corridor = new DirectoryCorridor({
     directory,
     journal,
     metrics,
     clock,
+    saw: (fingerprint, nowMs) => sightings.saw(fingerprint, nowMs),
     maxLagMs: settings.upstream.maxLag,
   });
   const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
@@ -73,7 +79,15 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     sessions,
   };
   const { intake } = telemetry;
-  const mqtt = opened.use(await MqttDoor.open({ ...door, settings: settings.mqtt, intake }));
+  const mqtt = opened.use(
+    await MqttDoor.open({
+      ...door,
+      settings: settings.mqtt,
+      intake,
+      ask: line.ask,
+      mayRetain: (device, topic) => mayRetain(directory, device, topic),
+    }),
+  );
   const https = opened.use(
     await HttpDoor.open({
       ...door,

@@ -29,6 +29,8 @@ export const mqttSettings = Section(
     ),
     maxSessionExpiry: Duration('1d', 'Longest that a session of a device that is away is kept.'),
     maxSessions: Count(100_000, 'Most sessions kept for devices that are away.'),
+    maxRenewals: Count(500, 'Most renewals under way over all sessions; more are told to try again.'),
+    maxCsrSize: Size('16KiB', 'Longest CSR of a renewal over a session, in DER.'),
     maxWillSize: Size('8KiB', 'Longest Will payload.'),
     maxQueuedSize: Size(
       '4MiB',
@@ -114,6 +116,7 @@ export const upstreamSettings = Section(
       '24h',
       'A gateway that has not heard from its registry for so long refuses with "try again".',
     ),
+    sightingInterval: Duration('1h', 'A certificate that comes in again is reported at most so often.'),
   },
   'How the gateway follows its registry.',
 );

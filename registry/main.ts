@@ -4,7 +4,6 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
-import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor } from '#common/ops-door.ts';
@@ -20,13 +19,18 @@ import { estRoutes } from './api/est-routes.ts';
 import { feedRoutes } from './api/feed-routes.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
 import { importRoutes } from './api/import-routes.ts';
+import { operatorRoutes } from './api/operator-routes.ts';
 import { pageRoutes } from './api/pages.ts';
 import { type PkiContent, PkiDoor } from './api/pki-door.ts';
+import { policyRoutes } from './api/policy-routes.ts';
 import { profileRoutes } from './api/profile-routes.ts';
 import { RateLimits } from './api/rate-limits.ts';
+import { renewRoutes } from './api/renew-routes.ts';
+import { revocationRoutes } from './api/revocation-routes.ts';
 import { ApiTokens } from './authority/api-tokens.ts';
 import { Approvals } from './authority/approvals.ts';
 import { Audit } from './authority/audit.ts';
+import { BulkRevocation } from './authority/bulk-revocation.ts';
 import { CertificateStatuses } from './authority/certificate-status.ts';
 import { Certificates } from './authority/certificates.ts';
 import { ClaimIssuance } from './authority/claim-issuance.ts';
@@ -34,8 +38,10 @@ import { ClaimRevocation } from './authority/claim-revocation.ts';
 import { Claims } from './authority/claims.ts';
 import { Devices } from './authority/devices.ts';
 import { Enrollment, type EnrollmentStep } from './authority/enroll.ts';
+import { Expiry } from './authority/expiry.ts';
 import { Feed } from './authority/feed.ts';
 import { Fleets } from './authority/fleets.ts';
+import { Forecast } from './authority/forecast.ts';
 import { GatewayRegister } from './authority/gateway-register.ts';
 import { Gateways } from './authority/gateways.ts';
 import { recordHouseCertificate } from './authority/house-certificates.ts';
@@ -44,12 +50,19 @@ import { firstIssuer, Issuers } from './authority/issuers.ts';
 import { LineDesk } from './authority/line-desk.ts';
 import { OcspIssuers } from './authority/ocsp-issuers.ts';
 import { laterAnswer, OcspResponder } from './authority/ocsp-responder.ts';
+import { Operators } from './authority/operators.ts';
+import { Policies } from './authority/policies.ts';
 import { Profiles } from './authority/profiles.ts';
 import { Registration } from './authority/registration.ts';
+import { Renewal, type RenewalStep } from './authority/renewal.ts';
+import { Retirement } from './authority/retirement.ts';
 import { RevocationLists } from './authority/revocation-lists.ts';
+import { RoleAssignments } from './authority/role-assignments.ts';
 import { Roles } from './authority/roles.ts';
+import { Sightings } from './authority/sightings.ts';
 import { stapleDesk } from './authority/staple-desk.ts';
 import { Status } from './authority/status.ts';
+import { Sweeper } from './authority/sweeper.ts';
 import { Tokens } from './authority/tokens.ts';
 import { openCaKeys } from './ca/ca-keys.ts';
 import { DoorCertificates } from './ca/door-certificates.ts';
@@ -72,8 +85,8 @@ export interface RegistryOptions {
   doorNames?: readonly string[];
   /** For a registry that runs alone: its own metrics and probes. A gateway in the same process has a door for both. */
   opsPort?: number;
-  /** Told before each step of an enrollment. */
-  observe?: (step: EnrollmentStep) => void;
+  /** Told before each step of an enrollment or a renewal. */
+  observe?: (step: EnrollmentStep | RenewalStep) => void;
 }
 
 export interface Registry extends AsyncDisposable {
@@ -88,6 +101,7 @@ export interface Registry extends AsyncDisposable {
 
 const certificateCountMs = 30_000;
 const approvalSweepMs = 60_000;
+const expiryCountMs = 60_000;
 
 /** Faults `conflict` when another process holds the folder or wrote it with a newer program. */
 export async function openRegistry(options: RegistryOptions): Promise<Registry> {
@@ -203,7 +217,34 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const claimIssuance = new ClaimIssuance({ ...parts, issuers, fleets, profiles, trustDomain });
   const registration = new Registration({ ...parts, issuance, fleets, profiles });
   const claimRevocation = new ClaimRevocation({ ...parts, store, approvals });
-  const status = new Status({ read, certificates, gateways, feed, clock, caNotAfterMs: ca.notAfterMs });
+  const retirement = new Retirement(parts);
+  const sightings = new Sightings({ writer, profiles, clock });
+  const renewal = new Renewal({
+    ...parts,
+    issuance,
+    issuers,
+    fleets,
+    profiles,
+    retirement,
+    sightings,
+    metrics,
+    maxCsrBytes: settings.registry.maxCsrSize,
+    perDevice: settings.registry.renewalsPerDevice,
+    observe,
+  });
+  const expiry = new Expiry({ ...parts, metrics });
+  const forecast = new Forecast({ read, clock });
+  const status = new Status({
+    read,
+    certificates,
+    expiry,
+    gateways,
+    feed,
+    clock,
+    caNotAfterMs: ca.notAfterMs,
+  });
+  const assignments = new RoleAssignments(parts);
+  const operators = new Operators({ ...parts, issuers, trustDomain });
 
   const adminTokenFile = join(dataDir, 'admin.token');
   await roles.seed();
@@ -250,7 +291,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const limits = new RateLimits(settings.registry);
   const est = new Est({
     enrollment,
-    renewal: { renew: () => Promise.reject(new Fault('unavailable', 'Not yet.')) },
+    renewal,
     directory,
     fleets,
     profiles,
@@ -261,13 +302,20 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     log,
     settings: settings.registry,
   });
-  const desk = new LineDesk({ staple: stapleDesk(ocsp), est: (ask) => est.answer(ask) });
+  const desk = new LineDesk({
+    staple: stapleDesk(ocsp),
+    est: (ask) => est.answer(ask),
+    sighted: ({ sightings: seen }) => sightings.report(seen),
+    renew: ({ chain, csr }, gateway) =>
+      renewal.renew(chain.map(fromBase64), fromBase64(csr), `gateway:${gateway}`),
+  });
 
   const countCertificates = async () => {
     for (const [state, count] of Object.entries(await certificates.counts()))
       metrics.certificates.set({ state }, count);
   };
   await countCertificates();
+  await expiry.report();
   opened.defer(
     clock.every(certificateCountMs, () => {
       countCertificates().catch((error) => log.error({ error }, 'The certificates could not be counted.'));
@@ -280,7 +328,28 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     }),
   );
 
-  const callers = new Callers({ tokens: apiTokens, gateways: register, limits, clock });
+  const count = { clock, log, periodMs: expiryCountMs };
+  opened.use(new Sweeper({ ...count, sweeps: { count: () => expiry.report().then(() => 0) } }));
+  opened.use(
+    new Sweeper({
+      clock,
+      log,
+      periodMs: settings.registry.sweepInterval,
+      sweeps: { retire: () => retirement.sweep(), expire: () => expiry.sweep() },
+    }),
+  );
+
+  // What a crash had cut short: in lots, beside all else.
+  const closing = new AbortController();
+  const settled = assignments
+    .settle(closing.signal)
+    .catch((error) => log.error({ error }, 'Roles by attributes could not be settled.'));
+  opened.defer(async () => {
+    closing.abort();
+    await settled;
+  });
+
+  const callers = new Callers({ tokens: apiTokens, gateways: register, operators, limits, clock });
   const door = opened.use(
     await RegistryDoor.open({
       host,
@@ -314,7 +383,11 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
           maxLineBytes: settings.registry.maxImportLine,
           maxCsrBytes: settings.registry.maxCsrSize,
         }),
+        renewRoutes({ renewal, forecast, callers, limits, clock }),
         deviceRoutes(devices, certificates, gateways),
+        revocationRoutes(new BulkRevocation(parts), certificates),
+        policyRoutes(new Policies(read), assignments),
+        operatorRoutes(operators),
         feedRoutes({ feed, gateways, register, desk, clock }),
         adminRoutes(apiTokens, audit, status),
         pageRoutes(status),
@@ -349,6 +422,8 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     [Symbol.asyncDispose]: close,
   };
 }
+
+const fromBase64 = (text: string): Buffer => Buffer.from(text, 'base64');
 
 /** A URL that works on this machine: a wildcard address is reached by loopback. */
 function urlOf(scheme: string, host: string, port: number): string {

@@ -10,7 +10,12 @@ export const registrySettings = Section(
     maxCsrSize: Size('16KiB', 'Longest CSR, in DER.'),
     maxImportLine: Size('64KiB', 'Longest line of an import.'),
     enrollRate: Count(500, 'Most enrollments a second of one address; bursts of twice that pass.'),
+    renewalsPerDevice: Count(
+      20,
+      'Most renewals an hour of one device; the same CSR sent again does not count.',
+    ),
     failedAuthRate: Count(10, 'Most failed authentications a minute of one address; more are answered 429.'),
+    serverKeygen: Flag(false, 'Whether EST `serverkeygen` may make the keys of devices.'),
     approvalRetry: Duration(
       '30s',
       'When a device whose enrollment waits for an operator is told to ask again.',
@@ -20,8 +25,11 @@ export const registrySettings = Section(
       'How long an enrollment waits for an operator, and its approval for the device.',
     ),
     maxPendingEnrollments: Count(10_000, 'Most enrollments that wait for an operator at once.'),
-    serverKeygen: Flag(false, 'Whether EST `serverkeygen` may make the keys of devices.'),
     idempotencyTtl: Duration('24h', 'How long the answer to an Idempotency-Key is kept.'),
+    sweepInterval: Duration(
+      '10s',
+      'How often certificates are looked through for those that are to retire, or have expired.',
+    ),
     receiptTimeout: Duration(
       '5s',
       'Longest that a revocation waits for the gateways to report closed connections.',

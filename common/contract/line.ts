@@ -2,6 +2,7 @@
  * The process line: what the registry asks of a gateway, and what a gateway asks of the registry.
  * A direct call when both run in one process; mTLS and JSON when they do not (docs/architecture.md).
  */
+import type { LiveScope } from './bulk.ts';
 import type { Change } from './change.ts';
 import type { Decision, DecisionQuery } from './decision.ts';
 import type { Directory } from './directory.ts';
@@ -14,6 +15,8 @@ export interface GatewayPeer {
   /** Brings directory and live connections in line with the change; answers when the connections are closed. */
   apply(change: Change): Promise<ClosedSession[]>;
   sessions(device: string): Promise<SessionView[]>;
+  /** How many live connections there are. */
+  live(scope: LiveScope): Promise<number>;
   decisions(query: DecisionQuery): Promise<Decision[]>;
 }
 
@@ -59,12 +62,14 @@ export type FeedLine =
 /** Asked over the feed, answered by `POST /v1/gateways/{name}/answers` with the same id. */
 export type Question =
   | { readonly id: string; readonly ask: 'sessions'; readonly device: string }
+  | { readonly id: string; readonly ask: 'live'; readonly scope: LiveScope }
   | { readonly id: string; readonly ask: 'decisions'; readonly query: DecisionQuery };
 
 /** Body of `POST /v1/gateways/{name}/answers`. `applied` is sent for every change that has arrived. */
 export type Answer =
   | { readonly applied: number; readonly closed: ClosedSession[] }
   | { readonly question: string; readonly sessions: SessionView[] }
+  | { readonly question: string; readonly live: number }
   | { readonly question: string; readonly decisions: Decision[] };
 
 /** Body and answer of `POST /v1/gateways`: a gateway asks for the certificate of its doors, and renews it. */

@@ -18,6 +18,8 @@ export interface Refused {
   readonly fault: Fault;
   /** Known even when refused, if the certificate is. */
   readonly entry: DirectoryEntry | undefined;
+  /** What its role would have granted. */
+  readonly rights: Rights | undefined;
 }
 
 /** Judges one arrival, writes the decision journal and counts it. Synchronous: a look-up and pure functions. */

@@ -9,6 +9,7 @@ import { Fault } from '#common/fault.ts';
 import { problemHeaders, problemOf } from '#common/http/problem.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
+import { denial } from '../sessions/rights.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
@@ -147,8 +148,11 @@ class Desk {
   async #answer(session: HttpSession, request: IncomingMessage): Promise<{ status: number; body: unknown }> {
     const target = targetOf(request.method ?? '', request.url ?? '');
     const path = (request.url ?? '').split('?', 1)[0]!;
-    if (!session.rights.mayRequest(path))
-      throw new Fault('forbidden', 'The role of this device does not grant this path.');
+    if (!session.rights.mayRequest(path, request.method))
+      throw denial(
+        session.rights,
+        new Fault('forbidden', 'The role of this device does not grant this path.'),
+      );
     switch (target.what) {
       case 'event':
         return { status: 202, body: await this.#receive.one(session, request, target.class, target.channel) };
@@ -180,7 +184,7 @@ function send(response: ServerResponse, status: number, headers: Record<string, 
   response.end(body);
 }
 
-const me = ({ entry }: HttpSession) => ({
+const me = ({ entry, rights }: HttpSession) => ({
   device: entry.device,
   fleet: entry.fleet,
   role: entry.role,
@@ -189,4 +193,5 @@ const me = ({ entry }: HttpSession) => ({
   notBefore: timestamp(entry.notBeforeMs),
   notAfter: timestamp(entry.notAfterMs),
   renewAfter: entry.renewAfterMs === null ? null : timestamp(entry.renewAfterMs),
+  scope: rights.renewalOnly ? 'renewal' : 'whole',
 });

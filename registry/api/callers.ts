@@ -1,4 +1,4 @@
-/** Says who is calling: an API token, or a gateway by its client certificate. Failures are counted by address. */
+/** Says who is calling: an API token, or a gateway or an operator by certificate. Failures are counted by address. */
 import type { TLSSocket } from 'node:tls';
 import type { FastifyRequest } from 'fastify';
 import type { Clock } from '#common/clock.ts';
@@ -6,17 +6,26 @@ import { Fault } from '#common/fault.ts';
 import { fingerprintOf } from '#common/x509/fingerprint.ts';
 import type { ApiTokens, Caller } from '../authority/api-tokens.ts';
 import type { GatewayRegister } from '../authority/gateway-register.ts';
-import { isGranted, type Permission } from './permissions.ts';
+import type { Operators } from '../authority/operators.ts';
+import { isGranted, mayCall, type Permission } from './permissions.ts';
 import type { RateLimits } from './rate-limits.ts';
 
 export class Callers {
   readonly #tokens: ApiTokens;
   readonly #gateways: GatewayRegister;
+  readonly #operators: Operators;
   readonly #limits: RateLimits;
   readonly #clock: Clock;
 
-  constructor(parts: { tokens: ApiTokens; gateways: GatewayRegister; limits: RateLimits; clock: Clock }) {
+  constructor(parts: {
+    tokens: ApiTokens;
+    gateways: GatewayRegister;
+    operators: Operators;
+    limits: RateLimits;
+    clock: Clock;
+  }) {
     this.#tokens = parts.tokens;
+    this.#operators = parts.operators;
     this.#gateways = parts.gateways;
     this.#limits = parts.limits;
     this.#clock = parts.clock;
@@ -29,6 +38,7 @@ export class Callers {
     try {
       const caller = await this.#identify(request, nowMs);
       if (isGranted(caller.role, permission)) return caller;
+      if (mayCall(caller.document, permission, request.method, request.raw.url ?? '')) return caller;
     } catch (thrown) {
       this.#limits.failed(request.ip, nowMs);
       throw thrown;
@@ -50,9 +60,17 @@ export class Callers {
     const secret = bearerOf(request);
     if (secret !== undefined) return this.#tokens.identify(secret);
     const leaf = leafOf(request);
-    const gateway = leaf && (await this.#gateways.find(fingerprintOf(leaf), nowMs));
+    const fingerprint = leaf && fingerprintOf(leaf);
+    const gateway = fingerprint && (await this.#gateways.find(fingerprint, nowMs));
     if (gateway) return { actor: `gateway:${gateway}`, role: 'gateway' };
-    throw new Fault('unauthenticated', 'Say who you are: "Authorization: Bearer <API token>".');
+    const operator = fingerprint && (await this.#operators.identify(fingerprint));
+    if (operator) return operator;
+    throw new Fault(
+      'unauthenticated',
+      fingerprint
+        ? "This certificate is no operator's, or it was revoked or has expired."
+        : 'Say who you are: "Authorization: Bearer <API token>", or the client certificate of an operator.',
+    );
   }
 }
 

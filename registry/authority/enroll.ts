@@ -12,6 +12,7 @@ import type { Fleets } from './fleets.ts';
 import { type Issuance, type IssuanceStep, issuanceSteps, type Mandate } from './issuance.ts';
 import type { Profile } from './profile.ts';
 import type { Profiles } from './profiles.ts';
+import { roleByAssignment } from './role-assignments.ts';
 import type { Tokens } from './tokens.ts';
 
 export const enrollmentSteps = ['check-credential', 'read-csr', ...issuanceSteps] as const;
@@ -186,7 +187,7 @@ export async function admitDevice(
     role,
     attributes: JSON.stringify(attributes),
     updated_ms: nowMs,
-    assigned_role: null,
+    assigned_role: await roleByAssignment(write, { fleet, attributes }),
     last_issuer: null,
     last_seen_ms: null,
   };

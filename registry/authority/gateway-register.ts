@@ -72,7 +72,8 @@ export class GatewayRegister {
         .values({ fingerprint, name: request.name, not_after_ms: plan.notAfterMs })
         .execute();
       await write.deleteFrom('gateways').where('not_after_ms', '<', clock.now()).execute();
-      const detail = { fingerprint, names: request.names };
+      const after = { fingerprint, names: request.names, notAfter: timestamp(plan.notAfterMs) };
+      const detail = { before: null, after };
       await audit.append(write, {
         actor: caller.actor,
         action: 'gateway.enroll',

@@ -1,5 +1,6 @@
 /** The gateways that follow this registry, in this process or behind a feed connection, and what they report. */
 import type { Clock } from '#common/clock.ts';
+import type { LiveScope } from '#common/contract/bulk.ts';
 import type { Change } from '#common/contract/change.ts';
 import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
 import type { GatewayPeer } from '#common/contract/line.ts';
@@ -56,6 +57,12 @@ export class Gateways {
 
   async sessions(device: string): Promise<SessionView[]> {
     return (await this.#ask((peer) => peer.sessions(device))).values.flat();
+  }
+
+  /** Live connections of many. */
+  async live(scope: LiveScope): Promise<{ count: number; complete: boolean }> {
+    const { values, complete } = await this.#ask((peer) => peer.live(scope));
+    return { count: values.reduce((sum, each) => sum + each, 0), complete };
   }
 
   async decisions(query: DecisionQuery): Promise<Decision[]> {

@@ -22,7 +22,7 @@ import { type IssuedRow, issuedAnswer } from './issued-answer.ts';
 import type { Issuers } from './issuers.ts';
 import { type LeafNames, leafNamesOf } from './leaf-names.ts';
 import type { Profile } from './profile.ts';
-import { renewAfterMs } from './renewal-window.ts';
+import { EvenShares, renewAfterMs } from './renewal-window.ts';
 import { compareSigned } from './signed-leaf.ts';
 
 export const issuanceSteps = [
@@ -51,6 +51,8 @@ export interface Mandate {
   readonly replaces: Fingerprint | null;
   /** In the transaction that reserves: spends the right, and admits the device. Faults when it is gone by now. */
   spend(write: Write): Promise<void>;
+  /** After that transaction: what `spend` has done is on disk. */
+  spent?(): void;
 }
 
 /** Gives a use back when nothing came of it, by the id behind the colon of a source. */
@@ -87,6 +89,7 @@ interface Draft {
 
 export class Issuance {
   readonly #parts: IssuanceParts;
+  readonly #shares = new EvenShares();
 
   constructor(parts: IssuanceParts) {
     this.#parts = parts;
@@ -100,6 +103,7 @@ export class Issuance {
     const draft = this.#draft(mandate, csr, csrHash, names, issuers.preferred);
     observe('reserve');
     await this.#reserve(draft);
+    mandate.spent?.();
 
     observe('sign');
     const der = await this.#signAndCompare(draft);
@@ -158,7 +162,7 @@ export class Issuance {
 
   /** After a crash: what was reserved and never recorded is revoked for good, and what was spent on it given back. */
   async abandonReservations(): Promise<number> {
-    const { store, audit } = this.#parts;
+    const { store } = this.#parts;
     return store.writer.write(async (write) => {
       const reserved = await write
         .selectFrom('certificates')
@@ -167,8 +171,6 @@ export class Issuance {
         .execute();
       for (const { issuer, serial, source } of reserved) {
         await this.#abandon(write, issuer, serial, source);
-        const detail = { issuer };
-        await audit.append(write, { actor: 'system', action: 'certificate.abandon', target: serial, detail });
       }
       return reserved.length;
     });
@@ -215,7 +217,8 @@ export class Issuance {
       notBeforeMs: nowMs - profile.backdateMs,
       notAfterMs,
     };
-    const renewAfter = renewAfterMs(nowMs, notAfterMs, profile.document.renewal, serialNumber);
+    const share = this.#shares.next(mandate.fleet);
+    const renewAfter = renewAfterMs(nowMs, notAfterMs, profile.document.renewal, share);
     return { mandate, csr, csrHash, issuer, plan, renewAfterMs: renewAfter };
   }
 
@@ -277,6 +280,17 @@ export class Issuance {
       .where('issuer', '=', issuer)
       .where('serial', '=', serial)
       .execute();
+    const detail = {
+      issuer,
+      before: { state: 'reserved' },
+      after: { state: 'revoked', reason: 'abandoned' },
+    };
+    await this.#parts.audit.append(write, {
+      actor: 'system',
+      action: 'certificate.abandon',
+      target: serial,
+      detail,
+    });
     const [kind = '', id = ''] = source.split(':', 2);
     await this.#parts.giveBack[kind]?.(write, id);
   }
@@ -294,14 +308,9 @@ export class Issuance {
         .executeTakeFirst();
       if (numUpdatedRows === 0n)
         throw new Fault('conflict', 'The right to this certificate was withdrawn while it was being made.');
-      const detail = {
-        fingerprint,
-        serialNumber: plan.serialNumber,
-        issuer: issuer.id,
-        fleet,
-        source,
-        replaces,
-      };
+      const { serialNumber } = plan;
+      const after = { fingerprint, serialNumber, issuer: issuer.id, fleet, source, replaces };
+      const detail = { before: null, after };
       await audit.append(write, { actor, action: 'certificate.issue', target: device, detail });
       return feed.append(write, { kind: 'certificate-issued', fleet, device, fingerprint });
     });

@@ -37,6 +37,7 @@ const alters = {
   'fleet-created': false,
   'fleet-changed': false,
   'certificate-issued': false,
+  'certificate-expired': false,
   'certificate-revoked': true,
   'certificate-held': true,
   'certificate-reinstated': true,

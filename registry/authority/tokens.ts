@@ -69,7 +69,7 @@ export class Tokens {
       const known = await write.selectFrom('fleets').select('id').where('id', '=', fleet).executeTakeFirst();
       if (!known) throw new Fault('not-found', `There is no fleet ${fleet}; create it first.`);
       await write.insertInto('tokens').values(row).execute();
-      const detail = { fleet, device: row.device, uses: row.uses, expiresAt: timestamp(row.expires_ms) };
+      const detail = { before: null, after: viewOf(row) };
       await this.#audit.append(write, { actor, action: 'token.create', target: row.id, detail });
     });
     return { ...viewOf(row), token };
@@ -87,13 +87,11 @@ export class Tokens {
 
   async revoke(id: string, actor: string): Promise<void> {
     await this.#writer.write(async (write) => {
-      const { numUpdatedRows } = await write
-        .updateTable('tokens')
-        .set({ revoked: 1 })
-        .where('id', '=', id)
-        .executeTakeFirst();
-      if (numUpdatedRows === 0n) throw new Fault('not-found', `There is no token ${id}.`);
-      await this.#audit.append(write, { actor, action: 'token.revoke', target: id, detail: {} });
+      const row = await write.selectFrom('tokens').selectAll().where('id', '=', id).executeTakeFirst();
+      if (!row) throw new Fault('not-found', `There is no token ${id}.`);
+      await write.updateTable('tokens').set({ revoked: 1 }).where('id', '=', id).execute();
+      const detail = { before: viewOf(row), after: viewOf({ ...row, revoked: 1 }) };
+      await this.#audit.append(write, { actor, action: 'token.revoke', target: id, detail });
     });
   }
 

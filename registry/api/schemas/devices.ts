@@ -44,6 +44,7 @@ const device = {
   fleet: Type.String(),
   state: words(deviceStates),
   role: nullable(Type.String()),
+  assignedRole: nullable(Type.String()),
   attributes: Type.Record(Type.String(), Type.String()),
   createdAt: time,
   updatedAt: time,

@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { DirectoryEntry, RoleDocument } from '#common/contract/directory.ts';
 import { backendRole, deviceRole } from '#common/contract/role-defaults.ts';
+import { filterCovers, filterMatches } from '#common/topic-match.ts';
 import { rightsOf } from '../../../../gateway/admission/role.ts';
-import { filterCovers, filterMatches } from '../../../../gateway/admission/topic-match.ts';
 
 const entry = (attributes: Record<string, string> = {}, device = 'pump-1') =>
   ({ device, fleet: 'plant', role: 'r', attributes }) as unknown as DirectoryEntry;
