@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import { type BulkFlags, revokeMany } from './bulk-revocation.ts';
+import { importCommand } from './import.ts';
 import { allItems, asked, type NounFlags, verb, withRegistry } from './noun.ts';
 import { facts, paint, table } from './output.ts';
 
@@ -50,6 +51,7 @@ export function receiptLines(what: string, { certificates, sessions, complete }:
 
 export function deviceCommands(program: Command): void {
   const devices = program.command('devices').description('devices of all fleets');
+  importCommand(devices);
   verb(devices.command('list'), 'devices list --fleet plant --state active')
     .description('devices, by fleet, state or a part of their id')
     .option('--fleet <fleet>')

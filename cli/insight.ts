@@ -1,12 +1,12 @@
-/** `fleetgate explain`, `ca`, `status` and `doctor`: what happened, and whether all is well. */
-import { X509Certificate } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+/** `fleetgate explain`, `audit`, `status` and `doctor`: what happened, and whether all is well. */
+import { existsSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { parseTimestamp, systemClock } from '#common/clock.ts';
 import type { Decision } from '#common/contract/decision.ts';
 import { Fault } from '#common/fault.ts';
+import { caCertificates } from './ca.ts';
 import { type NounFlags, verb, withRegistry } from './noun.ts';
-import { facts, openOutput, paint, table } from './output.ts';
+import { facts, openOutput, paint } from './output.ts';
 import { whereabouts } from './where.ts';
 
 interface StatusReport {
@@ -70,53 +70,10 @@ export function insightCommands(program: Command): void {
       }),
     );
 
-  const ca = program.command('ca').description('the certificate authority');
-  verb(ca.command('show'), 'ca show')
-    .description('the certificates of the CA')
-    .action((flags: NounFlags) => {
-      const certificates = caCertificates(flags);
-      const rows = certificates.map((each) => [
-        each.subject.replaceAll('\n', ', '),
-        each.validTo,
-        each.fingerprint256,
-      ]);
-      openOutput(flags.json === true).answer(
-        certificates.map(({ subject, validFrom, validTo, fingerprint256 }) => ({
-          subject,
-          validFrom,
-          validTo,
-          fingerprint256,
-        })),
-        () => table(['SUBJECT', 'UNTIL', 'FINGERPRINT'], rows),
-      );
-    });
-  verb(ca.command('export'), 'ca export > ca.crt')
-    .description('the CA bundle as PEM')
-    .action((flags: NounFlags) => {
-      const bundle = readFileSync(caFile(flags), 'utf8');
-      openOutput(flags.json === true).answer({ ca: bundle }, () => [bundle.trimEnd()]);
-    });
-
   verb(program.command('doctor'), 'doctor')
     .description('look for what is wrong on this machine')
     .action((flags: NounFlags) => doctor(flags));
 }
-
-function caFile(flags: NounFlags): string {
-  const { ca } = whereabouts(flags);
-  if (!ca)
-    throw new Fault(
-      'not-found',
-      'No CA bundle is known here; name one with --ca FILE, or the data folder with --data DIR.',
-    );
-  return ca;
-}
-
-const caCertificates = (flags: NounFlags): X509Certificate[] =>
-  readFileSync(caFile(flags), 'utf8')
-    .split(/(?<=-----END CERTIFICATE-----\n)/)
-    .filter((pem) => pem.trim() !== '')
-    .map((pem) => new X509Certificate(pem));
 
 async function doctor(flags: NounFlags): Promise<void> {
   const where = whereabouts(flags);

@@ -26,6 +26,9 @@ const loaders: Record<string, () => Promise<Commands>> = {
   enroll: async () => (await import('./enroll.ts')).enrollCommand,
   fleets: async () => (await import('./fleets.ts')).fleetCommands,
   tokens: async () => (await import('./fleets.ts')).tokenCommands,
+  profiles: async () => (await import('./profiles.ts')).profileCommands,
+  claims: async () => (await import('./claims.ts')).claimCommands,
+  enrollments: async () => (await import('./enrollments.ts')).enrollmentCommands,
   policies,
   roles: policies,
   operators: async () => (await import('./operators.ts')).operatorCommands,
@@ -34,7 +37,7 @@ const loaders: Record<string, () => Promise<Commands>> = {
   explain: insight,
   audit: async () => (await import('./audit.ts')).auditCommands,
   status: insight,
-  ca: insight,
+  ca: async () => (await import('./ca.ts')).caCommands,
   doctor: insight,
 };
 

@@ -19,7 +19,9 @@ export interface RateAnswer {
 /** One event at `nowMs` for someone whose theoretical arrival time is `theoreticalMs`. Pure. */
 export function gcra(limit: RateLimit, theoreticalMs: number, nowMs: number): RateAnswer {
   const intervalMs = 1000 / limit.perSecond;
-  const startMs = Math.max(theoreticalMs, nowMs);
+  // Further ahead than a burst reaches: the clock was set back meanwhile, and nobody is to wait for that.
+  const astray = theoreticalMs - nowMs > intervalMs * limit.burst + 1;
+  const startMs = astray ? nowMs : Math.max(theoreticalMs, nowMs);
   const waitMs = startMs - nowMs - intervalMs * (limit.burst - 1);
   if (waitMs > 0.001) return { allowed: false, nextMs: theoreticalMs, retryAfterMs: Math.ceil(waitMs) };
   return { allowed: true, nextMs: startMs + intervalMs, retryAfterMs: 0 };

@@ -49,9 +49,13 @@ export function parseFingerprint(text: string): Fingerprint {
   );
 }
 
+/** What the URI SANs of a fleet begin with. */
+export const fleetUri = (trustDomain: string, fleet: FleetId): string =>
+  `spiffe://${trustDomain}/fleet/${fleet}`;
+
 /** The URI SAN of a device certificate (SPIFFE-ID, section 2). */
 export function deviceUri(trustDomain: string, fleet: FleetId, device: DeviceId): string {
-  return `spiffe://${trustDomain}/fleet/${fleet}/device/${device}`;
+  return `${fleetUri(trustDomain, fleet)}/device/${device}`;
 }
 
 /** The URI SAN of a gateway certificate. */

@@ -47,7 +47,17 @@ export function openMetrics() {
       'backend',
     ]),
     enrollmentsTotal: counter('enrollments_total', 'Enrollments.', ['result', 'reason']),
+    renewalsTotal: counter('renewals_total', 'Renewals.', ['result', 'reason']),
     certificates: gauge('certificates', 'Certificates in the registry.', ['state']),
+    certificatesExpiring: gauge(
+      'certificates_expiring',
+      'Certificates that expire within so long and are not replaced by one that is used.',
+      ['within'],
+    ),
+    certificatesExpiredTotal: counter(
+      'certificates_expired_total',
+      'Certificates that expired without having been replaced.',
+    ),
     certificateRemainingSeconds: histogram(
       'certificate_remaining_seconds',
       'Validity left of the certificate that connects.',
@@ -57,6 +67,11 @@ export function openMetrics() {
       'revocation_propagation_seconds',
       'From the registry commit to the end of the last connection.',
       latencyBuckets,
+    ),
+    crlNextUpdateTimestampSeconds: gauge(
+      'crl_next_update_timestamp_seconds',
+      'When the CRL that is published for an issuer ends, in seconds since 1970.',
+      ['issuer'],
     ),
     directoryLagSeconds: gauge(
       'directory_lag_seconds',
@@ -73,7 +88,11 @@ export function openMetrics() {
   }
   for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
   metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
+  metrics.enrollmentsTotal.inc({ result: 'pending', reason: 'approval-pending' }, 0);
   for (const reason of faultKinds) metrics.enrollmentsTotal.inc({ result: 'refused', reason }, 0);
+  for (const within of ['1d', '7d', '30d']) metrics.certificatesExpiring.set({ within }, 0);
+  for (const result of ['issued', 'repeated']) metrics.renewalsTotal.inc({ result, reason: 'none' }, 0);
+  for (const reason of faultKinds) metrics.renewalsTotal.inc({ result: 'refused', reason }, 0);
   return metrics;
 }
 

@@ -15,6 +15,7 @@ import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { GatewaySettings } from './settings.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
+import { Sightings } from './upstream/sightings.ts';
 
 export interface GatewayOptions {
   dataDir: string;
@@ -47,11 +48,15 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   );
   const sessions = new Sessions();
   const journal = new Journal(name, settings.limits.journalSize);
+  const sightings = opened.use(
+    new Sightings({ ask: line.ask, clock, log, intervalMs: settings.upstream.sightingInterval }),
+  );
   const corridor = new DirectoryCorridor({
     directory,
     journal,
     metrics,
     clock,
+    saw: (fingerprint, nowMs) => sightings.saw(fingerprint, nowMs),
     maxLagMs: settings.upstream.maxLag,
   });
   const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
@@ -79,6 +84,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       ...door,
       settings: settings.mqtt,
       intake,
+      ask: line.ask,
       mayRetain: (device, topic) => mayRetain(directory, device, topic),
     }),
   );
@@ -87,6 +93,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       ...door,
       settings: settings.https,
       topics: settings.mqtt,
+      ask: line.ask,
+      enrollRatePerAddress: settings.limits.enrollRatePerAddress,
       intake,
       audience: mqtt.broker,
     }),

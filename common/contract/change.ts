@@ -12,6 +12,7 @@ export const changeKinds = [
   'certificate-revoked',
   'certificate-held',
   'certificate-reinstated',
+  'certificate-expired',
   'certificates-revoked',
   'device-registered',
   'device-changed',
@@ -23,6 +24,13 @@ export const changeKinds = [
   'issuer-changed',
 ] as const;
 export type ChangeKind = (typeof changeKinds)[number];
+
+/** Changes that can end no connection: a gateway takes them in and does not answer. There may be a million of them. */
+export const silentChanges: readonly ChangeKind[] = [
+  'certificate-issued',
+  'certificate-expired',
+  'fleet-created',
+];
 
 export interface Change {
   /** Grows by at least one a change; never reused. */

@@ -35,6 +35,8 @@ export interface DoorCertificateSource {
   readonly current: DoorCertificate;
   /** Returns how to stop listening. */
   onRenewed(use: (certificate: DoorCertificate) => void): () => void;
+  /** An OCSP answer about the current certificate, to be stapled (RFC 6066, section 8); null while there is none. */
+  staple(): Buffer | null;
 }
 
 /** The registry, as a gateway sees it: the embedded one, or a replica that follows a remote one. */

@@ -4,6 +4,7 @@ import type { Directory, DirectoryEntry } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
 import { renewalRole } from '#common/contract/role-defaults.ts';
 import type { Fault } from '#common/fault.ts';
+import type { Fingerprint } from '#common/identity.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { Peer } from '../door/peer.ts';
 import { type Arrival, refusalOf, scopeOf } from './admit.ts';
@@ -16,6 +17,8 @@ export interface DirectoryCorridorOptions {
   journal: Journal;
   metrics: Metrics;
   clock: Clock;
+  /** Told of every certificate that is admitted. */
+  saw: (fingerprint: Fingerprint, nowMs: number) => void;
   /** Age of the directory beyond which nobody is admitted. */
   maxLagMs: number;
 }
@@ -28,15 +31,18 @@ export class DirectoryCorridor implements Corridor {
   }
 
   judge(protocol: Protocol, peer: Peer, clientId: string | null): Verdict {
-    const { directory, journal, metrics, clock } = this.#options;
+    const { directory, journal, metrics, clock, saw } = this.#options;
     const entry = peer.fingerprint === null ? undefined : directory.find(peer.fingerprint);
     const verdict = this.#verdict(peer, entry, clientId);
     const reason = verdict.admitted ? null : verdict.fault.kind;
-    journal.add({ timeMs: clock.now(), protocol, arrival: verdict.arrival, reason, beyond: null });
+    const nowMs = clock.now();
+    journal.add({ timeMs: nowMs, protocol, arrival: verdict.arrival, reason, beyond: null });
     const result = verdict.admitted ? 'admitted' : 'refused';
     metrics.connectsTotal.inc({ protocol, result, reason: reason ?? 'none' });
-    if (verdict.admitted)
-      metrics.certificateRemainingSeconds.observe((verdict.entry.notAfterMs - clock.now()) / 1000);
+    if (verdict.admitted) {
+      metrics.certificateRemainingSeconds.observe((verdict.entry.notAfterMs - nowMs) / 1000);
+      saw(verdict.entry.fingerprint, nowMs);
+    }
     return verdict;
   }
 

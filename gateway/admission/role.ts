@@ -1,5 +1,6 @@
 /** Roles at work: a document is compiled once, and bound to a device by filling in its variables. Denied unless granted. */
 import type { DirectoryEntry, RoleAction, RoleDocument } from '#common/contract/directory.ts';
+import { renewalRole } from '#common/contract/role-defaults.ts';
 import {
   type BoundRule,
   bindRule,
@@ -31,6 +32,10 @@ class RoleRights implements Rights {
 
   get severalSessions(): boolean {
     return this.#role.severalSessions;
+  }
+
+  get renewalOnly(): boolean {
+    return this.#role === renewalRole;
   }
 
   mayPublish(topic: string, qos: number, retain: boolean): boolean {

@@ -74,6 +74,9 @@ export class Listener implements AsyncDisposable {
       metrics.tlsHandshakesTotal.inc({ version: peer.tlsVersion, resumed, result: 'done' });
       options.onConnection(socket, peer, atMs);
     });
+    // For clients that ask (RFC 6066, section 8). Every handshake then stops by here to see whether this one does.
+    if (options.tls.stapling)
+      secure.on('OCSPRequest', (_certificate, _issuer, answer) => answer(null, doors.staple()));
     // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
     secure.on('tlsClientError', (_error, socket) => {
       metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });

@@ -1,6 +1,10 @@
 /** The packets that the front itself sends, as bytes. */
 
+const correlationDataId = 0x09;
 const reasonStringId = 0x1f;
+
+/** Reason code of PUBACK and PUBREC in 5: taken, and nobody listens (section 3.4.2.1). */
+export const noMatchingSubscribers = 0x10;
 
 /** CONNACK of 3.1.1 (section 3.2). */
 export const connack4 = (returnCode: number, sessionPresent: boolean): Buffer =>
@@ -55,7 +59,7 @@ export const connack5Refusal = (reasonCode: number, reason: string | null): Buff
 export const disconnect5 = (reasonCode: number, reason: string | null): Buffer =>
   packet(0xe0, [reasonCode], reason);
 
-/** PUBACK (0x40) or PUBREC (0x50) that refuses, in 5. */
+/** PUBACK (0x40) or PUBREC (0x50) with a reason, in 5. */
 export const refusedPublish5 = (
   type: 0x40 | 0x50,
   packetId: number,
@@ -63,8 +67,8 @@ export const refusedPublish5 = (
   reason: string | null,
 ): Buffer => packet(type, [packetId >> 8, packetId & 0xff, reasonCode], reason);
 
-/** PUBCOMP (0x70) or PUBREC (0x50) without more. */
-export const bareAcknowledgement = (type: 0x50 | 0x70, packetId: number): Buffer =>
+/** PUBACK (0x40), PUBREC (0x50) or PUBCOMP (0x70) without more. */
+export const bareAcknowledgement = (type: 0x40 | 0x50 | 0x70, packetId: number): Buffer =>
   Buffer.from([type, 2, packetId >> 8, packetId & 0xff]);
 
 /** PUBCOMP of 5 for an identifier that nobody knows: 0x92 (section 3.7.2.1). */
@@ -79,12 +83,20 @@ export function suback(packetId: number, codes: readonly number[], version: 4 | 
   return Buffer.concat([Buffer.from([0x90]), lengthOf(body.length), Buffer.from(body)]);
 }
 
-/** PUBLISH of QoS 0 to a device, for its error topic. */
-export function publish0(topic: string, payload: string, version: 4 | 5): Buffer {
+/** PUBLISH of QoS 0 to a device: for its error topic, or the answer to a request that had correlation data (5 only). */
+export function publish0(topic: string, payload: string, version: 4 | 5, correlation?: Buffer): Buffer {
   const name = Buffer.from(topic);
   const head = Buffer.from([name.length >> 8, name.length & 0xff]);
-  const body = Buffer.concat([head, name, Buffer.from(version === 5 ? [0] : []), Buffer.from(payload)]);
+  const properties = version === 5 ? correlationOf(correlation) : Buffer.alloc(0);
+  const body = Buffer.concat([head, name, properties, Buffer.from(payload)]);
   return Buffer.concat([Buffer.from([0x30]), lengthOf(body.length), body]);
+}
+
+/** Properties that hold the correlation data, or nothing. */
+function correlationOf(data: Buffer | undefined): Buffer {
+  if (!data) return Buffer.from([0]);
+  const id = Buffer.from([correlationDataId, data.length >> 8, data.length & 0xff]);
+  return Buffer.concat([lengthOf(id.length + data.length), id, data]);
 }
 
 /** A packet of 5 whose only property is the reason string. */

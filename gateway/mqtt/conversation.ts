@@ -5,12 +5,13 @@
  */
 import { Fault } from '#common/fault.ts';
 import type { Metrics } from '#common/metrics.ts';
-import type { Rights } from '../sessions/rights.ts';
+import { denial, type Rights } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Intake } from '../telemetry/intake.ts';
 import { readAcknowledgement } from './acknowledgement.ts';
 import {
   bareAcknowledgement,
+  noMatchingSubscribers,
   pingresp,
   publish0,
   refusedPublish5,
@@ -22,6 +23,7 @@ import type { Lane, Publish } from './lane.ts';
 import { malformed, PacketReader, protocolError } from './packet-reader.ts';
 import { noProperties, readProperties } from './properties.ts';
 import { refusals } from './refusals.ts';
+import type { Renewals } from './renewal.ts';
 import { readSubscribe, readUnsubscribe } from './subscribe-packet.ts';
 
 /** The connection, as the conversation sees it. */
@@ -33,6 +35,10 @@ export interface Speaker {
   readonly wantsReasons: boolean;
   /** Session expiry of its CONNECT, seconds. */
   readonly sessionExpirySeconds: number;
+  /** Longest packet that the client takes; endless when it did not say. */
+  readonly maximumPacketSize: number;
+  /** DER of the certificate that the handshake has proved. */
+  readonly certificate: Buffer | null;
   write(bytes: Buffer): void;
   /** Nothing is read until `release`. */
   hold(): void;
@@ -51,13 +57,14 @@ export interface ConversationParts {
   lane: Lane;
   intake: Intake;
   broker: Broker;
+  renewals: Renewals;
   settings: MqttSettings;
   metrics: Metrics;
 }
 
 /** Read and used within one call: one a process is enough. */
 const publish: Publish = {
-  route: { bytes: Buffer.alloc(0), topic: '', class: null, channel: '', maxQos: -1 },
+  route: { bytes: Buffer.alloc(0), topic: '', class: null, channel: '', renews: false, maxQos: -1 },
   qos: 0,
   duplicate: false,
   retain: false,
@@ -118,12 +125,12 @@ export class Conversation {
     const { lane, intake, speaker, settings } = this.#parts;
     lane.read(head, data, start, end, publish);
     const { route, qos, retain } = publish;
-    if (qos > route.maxQos) return this.#refusePublish(publish, notAllowed(route.topic));
+    if (qos > route.maxQos) return this.#refusePublish(publish, this.#notAllowed(route.topic));
     if (qos > 0 && lane.inFlight >= settings.receiveMaximum) return this.#tooMany();
     if (route.class === null) {
       if (retain && !speaker.rights.mayPublish(route.topic, qos, true))
-        return this.#refusePublish(publish, notAllowed(route.topic));
-      return this.#toBroker(publish);
+        return this.#refusePublish(publish, this.#notAllowed(route.topic));
+      return route.renews ? this.#renew(publish) : this.#toBroker(publish);
     }
     if (route.class === 'event' && qos === 0) {
       return this.#refusePublish(
@@ -184,6 +191,27 @@ export class Conversation {
     return true;
   }
 
+  /**
+   * Acknowledged when the gateway has it, not when it is answered: the answer is a message of its own, and a PUBACK that
+   * waits for the registry would hold up the device's telemetry, whose acknowledgements come in order.
+   */
+  #renew(request: Publish): boolean {
+    const { renewals, lane, speaker } = this.#parts;
+    const { qos, packetId } = request;
+    const again = qos === 2 && !lane.beginBrokerQos2(packetId);
+    const heard = again || renewals.take(speaker, request);
+    if (qos === 2) lane.brokerQos2Received(packetId);
+    const type = qos === 2 ? 0x50 : 0x40;
+    if (heard || speaker.version === 4) {
+      if (qos > 0) speaker.write(bareAcknowledgement(type, packetId));
+    } else if (qos > 0) {
+      const reason = speaker.wantsReasons ? deaf.message : null;
+      speaker.write(refusedPublish5(type, packetId, noMatchingSubscribers, reason));
+    }
+    if (!heard) this.#tell(request, deaf);
+    return true;
+  }
+
   #pubrel(packetId: number): void {
     const { speaker, lane } = this.#parts;
     const known = lane.release(packetId);
@@ -202,6 +230,14 @@ export class Conversation {
       if (qos > 0) speaker.write(refusedPublish5(qos === 1 ? 0x40 : 0x50, packetId, code, reason));
       return true;
     }
+    this.#tell({ packetId, route }, fault);
+    void speaker.end(fault, { silence: false });
+    return true;
+  }
+
+  /** On its error topic, if it listens there: 3.1.1 has no other word than the end of the connection. */
+  #tell({ packetId, route }: Pick<Publish, 'packetId' | 'route'>, fault: Fault): void {
+    const { speaker } = this.#parts;
     const errors = `devices/${speaker.device}/errors`;
     if (speaker.attached?.filters.includes(errors)) {
       const told = {
@@ -210,10 +246,13 @@ export class Conversation {
         correlation: packetId || null,
         topic: route.topic,
       };
-      speaker.write(publish0(errors, JSON.stringify(told), 4));
+      speaker.write(publish0(errors, JSON.stringify(told), speaker.version));
     }
-    void speaker.end(fault, { silence: false });
-    return true;
+  }
+
+  #notAllowed(topic: string): Fault {
+    const fault = new Fault('topic-not-allowed', `This device may not publish to ${topic} like this.`);
+    return denial(this.#parts.speaker.rights, fault);
   }
 
   #subscribe(data: Buffer, start: number, end: number): boolean {
@@ -283,8 +322,10 @@ export class Conversation {
   }
 }
 
-const notAllowed = (topic: string) =>
-  new Fault('topic-not-allowed', `This device may not publish to ${topic} like this.`);
+const deaf = new Fault(
+  'conflict',
+  'Nothing was renewed, since this session would not hear of it: subscribe to accepted and rejected first.',
+);
 
 /** Header and body of a packet whose header was split off; a copy. */
 function frameOf(head: number, data: Buffer, start: number, end: number): Buffer {

@@ -1,13 +1,16 @@
 /** The MQTTS door: a listener, a broker behind, and a front for every connection. */
+import type { AskRegistry } from '#common/contract/enrollment.ts';
 import { Fault } from '#common/fault.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
 import { Broker } from './broker.ts';
 import { Deadlines } from './deadlines.ts';
 import { Front, type FrontParts } from './front.ts';
+import { Renewals } from './renewal.ts';
+
 import type { MayRetain } from './retained.ts';
 
-export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines'> &
-  Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused'> & { mayRetain: MayRetain };
+export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> &
+  Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused'> & { ask: AskRegistry; mayRetain: MayRetain };
 
 /** Connections that are told goodbye before the loop gets a turn. */
 const lot = 500;
@@ -38,7 +41,8 @@ export class MqttDoor implements AsyncDisposable {
     const broker = await Broker.open({ settings, clock, log, metrics, mayRetain });
     const deadlines = new Deadlines(clock);
     const fronts = new Set<Front>();
-    const parts: FrontParts = { ...options, broker, deadlines };
+    const renewals = new Renewals({ ask: options.ask, settings, clock });
+    const parts: FrontParts = { ...options, broker, deadlines, renewals };
     const listener = await Listener.open({
       ...options,
       port: settings.port,

@@ -27,6 +27,8 @@ import { type Frame, incomplete, malformedLength, scanFrame, tooLarge } from './
 import { Lane, type LaneHost, laneOf } from './lane.ts';
 import { malformed, protocolError } from './packet-reader.ts';
 import { refusals } from './refusals.ts';
+import type { Renewals } from './renewal.ts';
+import { isRenewalTopic } from './topic.ts';
 
 export interface FrontParts {
   settings: MqttSettings;
@@ -34,6 +36,7 @@ export interface FrontParts {
   sessions: Sessions;
   intake: Intake;
   broker: Broker;
+  renewals: Renewals;
   deadlines: Deadlines;
   clock: Clock;
   log: Logger;
@@ -113,6 +116,10 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     return this.#connect?.maximumPacketSize ?? Number.POSITIVE_INFINITY;
   }
 
+  get certificate(): Buffer | null {
+    return this.#socket.getPeerX509Certificate()?.raw ?? null;
+  }
+
   get attached(): Attachment | null {
     return this.#attachment;
   }
@@ -180,16 +187,18 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
   }
 
   /** A CONNECT's way in, step by step; any may refuse by a Fault. */
-  #admit(connect: Connect): void {
+  #admit(asked: Connect): void {
     const { corridor, sessions, broker, clock } = this.#parts;
-    this.#connect = connect;
-    const verdict = corridor.judge(this.protocol, this.peer, connect.clientId);
+    this.#connect = asked;
+    const verdict = corridor.judge(this.protocol, this.peer, asked.clientId);
     if (!verdict.admitted) {
       this.#refused = true;
       throw verdict.fault;
     }
     this.entry = verdict.entry;
     this.rights = verdict.rights;
+    // A device that always leaves a Will is to get in to renew all the same; the Will is not kept.
+    const connect = this.rights.renewalOnly ? { ...asked, will: null } : asked;
     this.#judgeWill(connect);
     const older = sessions.ofClient(connect.clientId);
     if (older)
@@ -212,7 +221,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     if (will.payload.length > settings.maxWillSize) {
       throw new Fault('will-not-allowed', `A Will has at most ${settings.maxWillSize} bytes here.`);
     }
-    if (!this.rights.mayPublish(will.topic, will.qos, will.retain)) {
+    const granted = this.rights.mayPublish(will.topic, will.qos, will.retain);
+    if (!granted || isRenewalTopic(will.topic, this.device)) {
       throw new Fault('will-not-allowed', `This device may not leave a Will on ${will.topic}.`);
     }
   }
@@ -223,7 +233,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
   }
 
   #converse(): void {
-    const { intake, broker, settings, metrics } = this.#parts;
+    const { intake, broker, renewals, settings, metrics } = this.#parts;
     const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
@@ -239,6 +249,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
       lane: this.#lane,
       intake,
       broker,
+      renewals,
       settings,
       metrics,
     });

@@ -11,7 +11,7 @@ import type { Audience } from '../telemetry/audience.ts';
 import type { Intake, Origin, Waiter } from '../telemetry/intake.ts';
 import { malformed, PacketReader, protocolError, textOf } from './packet-reader.ts';
 import { noProperties, type Properties, readProperties } from './properties.ts';
-import { checkTopicName } from './topic.ts';
+import { checkTopicName, isRenewalTopic } from './topic.ts';
 
 /** What the lane needs of its connection. */
 export interface LaneHost {
@@ -40,6 +40,8 @@ export interface Route {
   /** Null for a topic that is not the lane's. */
   readonly class: EventClass | null;
   readonly channel: string;
+  /** Whether it takes CSRs. */
+  readonly renews: boolean;
   /** -1 when it may not publish there at all. */
   readonly maxQos: number;
 }
@@ -206,7 +208,8 @@ export class Lane implements Waiter {
     const found = laneOf(topic, this.#parts.device);
     let maxQos = 2;
     while (maxQos >= 0 && !this.#rights.mayPublish(topic, maxQos, false)) maxQos -= 1;
-    return { bytes, topic, class: found?.class ?? null, channel: found?.channel ?? '', maxQos };
+    const renews = isRenewalTopic(topic, this.#parts.device);
+    return { bytes, topic, class: found?.class ?? null, channel: found?.channel ?? '', renews, maxQos };
   }
 }
 

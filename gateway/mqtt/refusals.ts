@@ -43,6 +43,7 @@ export const refusals = {
   'no-certificate': notAuthorized,
   'untrusted-certificate': notAuthorized,
   'unknown-certificate': notAuthorized,
+  'certificate-malformed': notAuthorized,
   'leaf-profile': notAuthorized,
   'certificate-expired': notAuthorized,
   'certificate-not-yet-valid': notAuthorized,

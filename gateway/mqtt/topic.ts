@@ -35,3 +35,7 @@ function checkSize(topic: string, { maxTopicLength, maxTopicLevels }: TopicLimit
   for (let at = 0; at < topic.length; at++) if (topic.charCodeAt(at) === 0x2f) levels += 1;
   if (levels > maxTopicLevels) throw invalid(`it has more than ${maxTopicLevels} levels`);
 }
+
+/** Where a device sends its CSR to be renewed over its session. */
+export const isRenewalTopic = (topic: string, device: string): boolean =>
+  topic.endsWith('/renew') && topic === `devices/${device}/certificates/renew`;

@@ -4,10 +4,10 @@
  */
 import { type Clock, parseTimestamp } from '#common/clock.ts';
 import type { Change } from '#common/contract/change.ts';
-import type { Directory, DirectoryEntry } from '#common/contract/directory.ts';
+import type { Directory, DirectoryEntry, FleetTerms } from '#common/contract/directory.ts';
 import type { ClosedSession } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
-import type { Corridor } from '../admission/verdict.ts';
+import type { Corridor, Verdict } from '../admission/verdict.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 
@@ -38,25 +38,45 @@ export class Eviction {
       for (const session of this.#options.sessions.ofCertificate(entry.fingerprint))
         this.#judge(session, entry, change, ended);
     }
-    const { role, issuer } = change;
+    const { role, issuer, terms } = change;
     if (role) await this.#reconsiderAll((entry) => entry.role === role.name, change, ended);
     if (issuer) await this.#reconsiderAll((entry) => entry.issuer === issuer.id, change, ended);
+    if (terms) await this.#reconsiderAll((entry) => this.#isLate(entry, terms), change, ended);
     return Promise.all(ended);
   }
 
-  /** Ends sessions whose certificate has run out while they were connected. */
+  /** Outside its validity: whether it is good for renewal hangs on the terms of its fleet. */
+  #isLate({ fleet, notBeforeMs, notAfterMs }: DirectoryEntry, { id }: FleetTerms): boolean {
+    const nowMs = this.#options.clock.now();
+    return fleet === id && (nowMs < notBeforeMs || nowMs > notAfterMs);
+  }
+
+  /** Ends sessions whose certificate has run out while they were connected; those that came too early have all rights now. */
   sweep(): void {
     const { clock, directory, sessions } = this.#options;
     const nowMs = clock.now();
     for (const session of sessions.all()) {
-      const { notAfterMs, fleet } = session.entry;
-      if (notAfterMs >= nowMs) continue;
+      const { notBeforeMs, notAfterMs, fleet } = session.entry;
+      if (notAfterMs >= nowMs) {
+        if (session.connectedAtMs < notBeforeMs && nowMs >= notBeforeMs) this.#renew(session);
+        continue;
+      }
       // One that came after its certificate had run out is here to renew it, and has its grace.
       const cameLate = session.connectedAtMs > notAfterMs;
       if (cameLate && nowMs <= notAfterMs + (directory.fleet(fleet)?.graceMs ?? 0)) continue;
       const fault = new Fault('certificate-expired', 'The certificate of this session has expired.');
       void session.end(fault, { silence: true });
     }
+  }
+
+  #renew(session: Session): void {
+    const verdict = this.#reconsidered(session, session.entry);
+    if (verdict.admitted) session.renew(verdict.entry, verdict.rights);
+  }
+
+  #reconsidered(session: Session, entry: DirectoryEntry): Verdict {
+    const clientId = session.protocol === 'https' ? null : session.clientId;
+    return this.#options.corridor.reconsider({ peer: session.peer, clientId }, entry);
   }
 
   async #reconsiderAll(
@@ -75,8 +95,7 @@ export class Eviction {
   }
 
   #judge(session: Session, entry: DirectoryEntry, change: Change, ended: Promise<ClosedSession>[]): void {
-    const clientId = session.protocol === 'https' ? null : session.clientId;
-    const verdict = this.#options.corridor.reconsider({ peer: session.peer, clientId }, entry);
+    const verdict = this.#reconsidered(session, entry);
     if (verdict.admitted) return session.renew(verdict.entry, verdict.rights);
     // Of a role that has changed nothing of before is left, not even a last word.
     if (change.role && verdict.rights) session.renew(entry, verdict.rights);

@@ -1,4 +1,5 @@
 /** What one admitted device may do: a role with its variables filled in. Denied unless granted. */
+import { Fault } from '#common/fault.ts';
 
 export interface Rights {
   /** Topic without wildcards. */
@@ -15,4 +16,15 @@ export interface Rights {
   /** Whether a Will on this topic leaves even when the session is cut off: a Sparkplug NDEATH, when the role says so. */
   mayHaveLastWord(topic: string): boolean;
   readonly severalSessions: boolean;
+  /** Nothing but renewing its certificate, which is outside its validity. */
+  readonly renewalOnly: boolean;
 }
+
+/** Why something was not granted: `fault`, unless it is for the certificate's validity that nothing is. */
+export const denial = ({ renewalOnly }: Rights, fault: Fault): Fault =>
+  renewalOnly
+    ? new Fault(
+        'renewal-only',
+        'This certificate is outside its validity: renew it; nothing else is allowed.',
+      )
+    : fault;

@@ -4,7 +4,7 @@
  */
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
-import type { Change } from '#common/contract/change.ts';
+import { type Change, silentChanges } from '#common/contract/change.ts';
 import type { Answer, FeedLine, GatewayPeer, Question } from '#common/contract/line.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
@@ -95,8 +95,7 @@ export class FeedFollower implements AsyncDisposable {
 
   async #applyAndAnswer(change: Change, client: RegistryClient): Promise<void> {
     const closed = (await this.#gateway?.apply(change)) ?? [];
-    // Nobody waits for the receipt of an issued certificate, and there may be a million of them.
-    if (change.kind === 'certificate-issued' || change.kind === 'fleet-created') return;
+    if (silentChanges.includes(change.kind)) return;
     await client.answer(this.#options.name, { applied: change.id, closed });
   }
 

@@ -62,8 +62,8 @@ export class Callers {
   async #identify(request: FastifyRequest, nowMs: number): Promise<Caller> {
     const secret = bearerOf(request);
     if (secret !== undefined) return this.#tokens.identify(secret);
-    const certificate = (request.raw.socket as TLSSocket).getPeerX509Certificate();
-    const fingerprint = certificate && fingerprintOf(certificate.raw);
+    const leaf = leafOf(request);
+    const fingerprint = leaf && fingerprintOf(leaf);
     const gateway = fingerprint && (await this.#gateways.find(fingerprint, nowMs));
     if (gateway) return { actor: `gateway:${gateway}`, role: 'gateway' };
     const operator = fingerprint && (await this.#operators.identify(fingerprint));
@@ -75,6 +75,24 @@ export class Callers {
         : 'Say who you are: "Authorization: Bearer <API token>", or the client certificate of an operator.',
     );
   }
+}
+
+/** The client certificate of the connection, DER; its key is proved by the handshake, and nothing else. */
+export const leafOf = (request: FastifyRequest): Buffer | undefined =>
+  (request.raw.socket as TLSSocket).getPeerX509Certificate()?.raw;
+
+/** Longest chain that is looked at; a client that sends more has shown what is needed by then. */
+const longestChain = 10;
+
+/** What the client has shown in the handshake, leaf first, DER; empty when it has shown nothing. */
+export function chainOf(request: FastifyRequest): Buffer[] {
+  const chain: Buffer[] = [];
+  let at = (request.raw.socket as TLSSocket).getPeerX509Certificate();
+  while (at && chain.length < longestChain) {
+    chain.push(at.raw);
+    at = at.issuerCertificate;
+  }
+  return chain;
 }
 
 /** The token of an `Authorization: Bearer` header (RFC 6750, section 2.1). */

@@ -6,7 +6,7 @@ import type { RoleDocument } from '#common/contract/directory.ts';
 import { bindRule, grantsRequest } from '#common/contract/role-match.ts';
 import type { Caller } from '../authority/api-tokens.ts';
 
-/** `open` needs no caller; `token` brings an enrollment token of its own. */
+/** `open` needs no caller; `token` brings a credential of its own: an enrollment token, a certificate. */
 export type Permission = 'open' | 'token' | 'read' | 'enroll' | 'operate' | 'administer' | 'join';
 
 const grants: Record<Caller['role'], readonly Permission[]> = {

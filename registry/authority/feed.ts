@@ -25,7 +25,7 @@ export interface ChangeDraft {
 export class Feed {
   readonly #read: Kysely<Tables>;
   readonly #clock: Clock;
-  readonly #followers = new Set<() => void>();
+  readonly #followers = new Set<(change: Change) => void>();
 
   constructor(read: Kysely<Tables>, clock: Clock) {
     this.#read = read;
@@ -55,12 +55,12 @@ export class Feed {
   }
 
   /** To be called after the commit. */
-  announce(): void {
-    for (const wake of this.#followers) wake();
+  announce(change: Change): void {
+    for (const wake of this.#followers) wake(change);
   }
 
   /** Calls back after every commit that changed something. Returns how to stop. */
-  follow(wake: () => void): () => void {
+  follow(wake: (change: Change) => void): () => void {
     this.#followers.add(wake);
     return () => this.#followers.delete(wake);
   }

@@ -39,7 +39,7 @@ export class Gateways {
   /** Tells everyone of a committed change and gathers which connections it ended. */
   async announce(change: Change): Promise<Receipt> {
     const { feed, metrics } = this.#options;
-    feed.announce();
+    feed.announce(change);
     const answers = await this.#ask((peer) => peer.apply(change));
     const sessions = answers.values.flat();
     for (const { closedAfterMs } of sessions)

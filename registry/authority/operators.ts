@@ -6,7 +6,7 @@ import { hash } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import { type Clock, timestamp } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
-import { type DeviceId, type Fingerprint, operatorUri } from '#common/identity.ts';
+import { type Fingerprint, operatorUri } from '#common/identity.ts';
 import { fingerprintOf } from '#common/x509/fingerprint.ts';
 import { certificatePem } from '#common/x509/pem.ts';
 import { makeSerialNumber } from '../ca/ca-certificates.ts';
@@ -19,8 +19,9 @@ import { readCsr } from './csr.ts';
 import { judgeCsr } from './csr-policy.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
-import { compare } from './issuance.ts';
 import type { Issuers } from './issuers.ts';
+import { keyTypes } from './profile.ts';
+import { compareSigned } from './signed-leaf.ts';
 
 export interface OperatorView {
   readonly name: string;
@@ -94,12 +95,18 @@ export class Operators {
     const { name } = order;
     const uri = operatorUri(trustDomain, name);
     const csr = await readCsr(order.csr);
-    judgeCsr(csr, name as DeviceId, uri);
+    judgeCsr(csr, {
+      keys: keyTypes,
+      subject: [{ type: 'CN', value: name }],
+      names: [`uri:${uri}`],
+      purposes: ['clientAuth'],
+    });
     const { id: issuer, ca } = issuers.preferred;
     const nowMs = Math.floor(clock.now() / 1000) * 1000;
     const plan: CertificatePlan = {
       serialNumber: makeSerialNumber(),
       commonName: name,
+      subject: [],
       uris: [uri],
       dnsNames: [],
       addresses: [],
@@ -110,7 +117,7 @@ export class Operators {
     await this.#reserve(order, csr.keyHash, issuer, plan);
     try {
       const der = await ca.sign(plan, csr.publicKeyDer);
-      compare(der, plan, csr, ca);
+      compareSigned(der, plan, csr.publicKeyDer, ca);
       const row = await this.#record(order, issuer, plan, der, actor);
       const pem = { certificate: certificatePem(der), chain: ca.issuing, ca: ca.bundle };
       return { ...viewOf(row), serialNumber: plan.serialNumber, ...pem };

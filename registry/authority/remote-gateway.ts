@@ -1,13 +1,11 @@
 /** A gateway behind its feed connection: changes go out with the feed, questions beside it, answers come back by POST. */
 import { randomUUID } from 'node:crypto';
 import type { LiveScope } from '#common/contract/bulk.ts';
-import type { Change, ChangeKind } from '#common/contract/change.ts';
+import { type Change, silentChanges } from '#common/contract/change.ts';
 import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
 import type { Answer, GatewayPeer, Question } from '#common/contract/line.ts';
 import type { ClosedSession, SessionView } from '#common/contract/receipt.ts';
 
-/** Changes that can end no connection: a gateway takes them in and does not answer. */
-const silent: readonly ChangeKind[] = ['certificate-issued', 'fleet-created'];
 /** Questions that were never answered are forgotten, oldest first. */
 const mostPending = 1000;
 
@@ -25,7 +23,7 @@ export class RemoteGateway implements GatewayPeer {
   }
 
   apply(change: Change): Promise<ClosedSession[]> {
-    if (silent.includes(change.kind)) return Promise.resolve([]);
+    if (silentChanges.includes(change.kind)) return Promise.resolve([]);
     return new Promise((resolve) => {
       bound(this.#applied);
       this.#applied.set(change.id, resolve);

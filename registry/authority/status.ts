@@ -3,6 +3,7 @@ import type { Kysely } from 'kysely';
 import { type Clock, timestamp } from '#common/clock.ts';
 import type { Tables } from '../store/tables.ts';
 import type { Certificates } from './certificates.ts';
+import type { Expiry } from './expiry.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
 
@@ -18,11 +19,16 @@ export interface StatusReport {
 }
 
 const caWarningMs = 90 * 86_400_000;
+const lateDays = 7;
+
+const sayLate = (late: number): string =>
+  `${late} ${late === 1 ? 'certificate expires' : 'certificates expire'} within ${lateDays} days and ${late === 1 ? 'is' : 'are'} not renewed`;
 
 export class Status {
   readonly #parts: {
     read: Kysely<Tables>;
     certificates: Certificates;
+    expiry: Expiry;
     gateways: Gateways;
     feed: Feed;
     clock: Clock;
@@ -33,6 +39,7 @@ export class Status {
   constructor(parts: {
     read: Kysely<Tables>;
     certificates: Certificates;
+    expiry: Expiry;
     gateways: Gateways;
     feed: Feed;
     clock: Clock;
@@ -43,19 +50,21 @@ export class Status {
   }
 
   async read(): Promise<StatusReport> {
-    const { read, certificates, gateways, feed, clock, caNotAfterMs } = this.#parts;
+    const { read, certificates, expiry, gateways, feed, clock, caNotAfterMs } = this.#parts;
     const rows = await read
       .selectFrom('devices')
       .select(({ fn }) => ['state', fn.countAll<number>().as('count')])
       .groupBy('state')
       .execute();
     const devices = Object.fromEntries(rows.map(({ state, count }) => [state, count]));
+    const late = await expiry.late(lateDays);
     const caLeftMs = caNotAfterMs - clock.now();
     const problems = [
       ...(gateways.names.length === 0 ? ['no gateway follows this registry'] : []),
       ...(caLeftMs < caWarningMs
         ? [`the issuing CA expires in ${Math.floor(caLeftMs / 86_400_000)} days`]
         : []),
+      ...(late > 0 ? [sayLate(late)] : []),
     ];
     const well = `All is well: ${devices.active ?? 0} active devices, ${gateways.names.length} gateway(s).`;
     return {

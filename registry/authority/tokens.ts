@@ -95,7 +95,7 @@ export class Tokens {
     });
   }
 
-  /** What a token is good for now. Faults `token-…`. Spends nothing yet. */
+  /** What a token is good for now, spent and expired ones with the refusal. Faults `token-invalid`. Spends nothing yet. */
   async right(secret: string): Promise<EnrollmentRight> {
     const row = await this.#read
       .selectFrom('tokens')
@@ -104,11 +104,14 @@ export class Tokens {
       .executeTakeFirst();
     if (!row || row.revoked)
       throw new Fault('token-invalid', 'This enrollment token is not known here, or was revoked.');
-    if (row.expires_ms <= this.#clock.now())
-      throw new Fault('token-expired', 'This enrollment token has expired; ask for a new one.');
-    if (row.uses_left <= 0)
-      throw new Fault('token-spent', 'This enrollment token has been used up; ask for a new one.');
+    const refusal =
+      row.expires_ms <= this.#clock.now()
+        ? new Fault('token-expired', 'This enrollment token has expired; ask for a new one.')
+        : row.uses_left <= 0
+          ? spent()
+          : undefined;
     return {
+      ...(refusal && { refusal }),
       fleet: row.fleet as FleetId,
       device: row.device as DeviceId | null,
       source: `token:${row.id}`,
@@ -126,8 +129,7 @@ export class Tokens {
       .where('uses_left', '>', 0)
       .where('revoked', '=', 0)
       .executeTakeFirst();
-    if (numUpdatedRows === 0n)
-      throw new Fault('token-spent', 'This enrollment token has been used up; ask for a new one.');
+    if (numUpdatedRows === 0n) throw spent();
   }
 
   /** Gives a use back, when nothing came of it. */
@@ -139,3 +141,5 @@ export class Tokens {
       .execute();
   }
 }
+
+const spent = () => new Fault('token-spent', 'This enrollment token has been used up; ask for a new one.');

@@ -22,6 +22,7 @@ export const attributes = Type.Record(
   Type.String({ maxLength: 256 }),
   {
     maxProperties: 32,
+    additionalProperties: false,
   },
 );
 
