@@ -32,6 +32,7 @@ const loaders: Record<string, () => Promise<Commands>> = {
   policies,
   roles: policies,
   operators: async () => (await import('./operators.ts')).operatorCommands,
+  anchors: async () => (await import('./anchors.ts')).anchorCommands,
   devices: async () => (await import('./devices.ts')).deviceCommands,
   certificates: async () => (await import('./devices.ts')).certificateCommands,
   explain: insight,

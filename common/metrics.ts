@@ -73,6 +73,11 @@ export function openMetrics() {
       'When the CRL that is published for an issuer ends, in seconds since 1970.',
       ['issuer'],
     ),
+    foreignStatusRemainingSeconds: gauge(
+      'foreign_status_remaining_seconds',
+      'How long the revocation state of the certificates of a foreign CA is known; below 0 they are refused.',
+      ['issuer'],
+    ),
     directoryLagSeconds: gauge(
       'directory_lag_seconds',
       'How long ago the directory was last known to be complete.',

@@ -5,6 +5,7 @@ import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor } from '#common/ops-door.ts';
 import { DirectoryCorridor } from './admission/corridor.ts';
+import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
 import { mayRetain } from './admission/standing-right.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
@@ -51,8 +52,10 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const sightings = opened.use(
     new Sightings({ ask: line.ask, clock, log, intervalMs: settings.upstream.sightingInterval }),
   );
+  const introduction = new Introduction({ directory, ask: line.ask, limits: settings.limits, clock });
   const corridor = new DirectoryCorridor({
     directory,
+    introduction,
     journal,
     metrics,
     clock,

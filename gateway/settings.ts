@@ -78,6 +78,12 @@ export const limitSettings = Section(
       'Most EST requests and renewals a second of one address; bursts of twice that pass.',
     ),
     handshakeTimeout: Duration('10s', 'A TLS handshake that is not done by then is ended.'),
+    maxIntroductions: Count(200, 'Most certificates of foreign CAs that are being made known at once.'),
+    introductionTimeout: Duration('10s', 'A registry that has not answered for one by then is away.'),
+    strangersPerAddress: Count(
+      100,
+      'Most unknown certificates a second of one address whose chain is looked at; bursts of twice that pass.',
+    ),
     journalSize: Count(10_000, 'Decisions at the door that are kept in memory.'),
   },
   'Limits before and at the door.',

@@ -8,6 +8,7 @@ import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor } from '#common/ops-door.ts';
 import { adminRoutes } from './api/admin-routes.ts';
+import { anchorRoutes } from './api/anchor-routes.ts';
 import { Answers } from './api/answers.ts';
 import { approvalRoutes } from './api/approval-routes.ts';
 import { Callers } from './api/callers.ts';
@@ -27,6 +28,7 @@ import { profileRoutes } from './api/profile-routes.ts';
 import { RateLimits } from './api/rate-limits.ts';
 import { renewRoutes } from './api/renew-routes.ts';
 import { revocationRoutes } from './api/revocation-routes.ts';
+import { anchorCredential } from './authority/anchor-credential.ts';
 import { ApiTokens } from './authority/api-tokens.ts';
 import { Approvals } from './authority/approvals.ts';
 import { Audit } from './authority/audit.ts';
@@ -42,6 +44,7 @@ import { Expiry } from './authority/expiry.ts';
 import { Feed } from './authority/feed.ts';
 import { Fleets } from './authority/fleets.ts';
 import { Forecast } from './authority/forecast.ts';
+import { openForeignTrust } from './authority/foreign-trust.ts';
 import { GatewayRegister } from './authority/gateway-register.ts';
 import { Gateways } from './authority/gateways.ts';
 import { recordHouseCertificate } from './authority/house-certificates.ts';
@@ -204,13 +207,24 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     most: settings.registry.maxPendingEnrollments,
   });
   const issuance = new Issuance({ ...parts, store, issuers, trustDomain, giveBack, observe });
+  const foreign = opened.use(
+    await openForeignTrust({
+      ...parts,
+      profiles,
+      find: (fingerprint) => directory.find(fingerprint),
+      dataDir,
+      settings: settings.foreign,
+      metrics,
+      log,
+    }),
+  );
   const enrollment = new Enrollment({
     issuance,
     fleets,
     profiles,
     tokens,
     approvals,
-    chains: [(chain) => claims.right(chain)],
+    chains: [(chain) => claims.right(chain), anchorCredential(foreign.chains)],
     clock,
     observe,
   });
@@ -242,6 +256,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     feed,
     clock,
     caNotAfterMs: ca.notAfterMs,
+    problems: () => foreign.problems(),
   });
   const assignments = new RoleAssignments(parts);
   const operators = new Operators({ ...parts, issuers, trustDomain });
@@ -308,6 +323,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     sighted: ({ sightings: seen }) => sightings.report(seen),
     renew: ({ chain, csr }, gateway) =>
       renewal.renew(chain.map(fromBase64), fromBase64(csr), `gateway:${gateway}`),
+    introduce: ({ chain }, gateway) => foreign.introductions.introduce(chain, gateway),
   });
 
   const countCertificates = async () => {
@@ -389,6 +405,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
         policyRoutes(new Policies(read), assignments),
         operatorRoutes(operators),
         feedRoutes({ feed, gateways, register, desk, clock }),
+        anchorRoutes(foreign.anchors, foreign.challenges),
         adminRoutes(apiTokens, audit, status),
         pageRoutes(status),
       ],

@@ -107,15 +107,33 @@ export const caSettings = Section(
   'The certificate authority.',
 );
 
-export const registrySections = { registry: registrySettings, pki: pkiSettings, ca: caSettings };
+export const foreignSettings = Section(
+  {
+    maxAnchors: Count(100, 'Most trust anchors of manufacturers.'),
+    maxJitDevices: Count(100_000, 'Most devices that one anchor brings in just in time.'),
+    jitRate: Count(100, 'Most devices a second that one anchor brings in; bursts of twice that pass.'),
+    maxCrlSize: Size('64MiB', 'Longest CRL of a foreign CA.'),
+    fetchTimeout: Duration('10s', 'A CRL or an OCSP answer that has not come by then is not there.'),
+  },
+  'Certificates of foreign CAs.',
+);
+
+export const registrySections = {
+  registry: registrySettings,
+  pki: pkiSettings,
+  ca: caSettings,
+  foreign: foreignSettings,
+};
 
 export type RegistryDoorSettings = Static<typeof registrySettings>;
 export type PkiSettings = Static<typeof pkiSettings>;
 export type CaSettings = Static<typeof caSettings>;
 export type Pkcs11Settings = Static<typeof pkcs11Signer>;
+export type ForeignSettings = Static<typeof foreignSettings>;
 
 export interface RegistrySettings {
   readonly registry: RegistryDoorSettings;
   readonly pki: PkiSettings;
   readonly ca: CaSettings;
+  readonly foreign: ForeignSettings;
 }

@@ -27,3 +27,29 @@ export function csrDer(text: string): Buffer {
   }
   return Buffer.from(base64, 'base64');
 }
+
+const certificatePattern =
+  /^\s*(-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)*$/;
+
+/** The DER of every certificate in a PEM bundle, in order; none of an empty text. Faults `malformed`. */
+export function certificateDers(pem: string): Buffer[] {
+  const malformed = new Fault(
+    'malformed',
+    'A certificate is a PEM block "CERTIFICATE", and nothing else beside it.',
+  );
+  if (!certificatePattern.test(pem)) throw malformed;
+  return [...pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g)].map(
+    ([, text = '']) => {
+      const base64 = text.replace(/\s/g, '');
+      if (base64.length % 4 !== 0) throw malformed;
+      return Buffer.from(base64, 'base64');
+    },
+  );
+}
+
+/** The DER of the one certificate in a PEM text. Faults `malformed`. */
+export function certificateDer(pem: string): Buffer {
+  const [der, ...more] = certificateDers(pem);
+  if (!der || more.length > 0) throw new Fault('malformed', 'One certificate in PEM was expected.');
+  return der;
+}

@@ -7,8 +7,10 @@ import type { AskRegistry } from '#common/contract/enrollment.ts';
 import { isEstPath } from '#common/contract/est-path.ts';
 import { Fault } from '#common/fault.ts';
 import { problemHeaders, problemOf } from '#common/http/problem.ts';
+import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
+import type { Peer } from '../door/peer.ts';
 import { denial } from '../sessions/rights.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
@@ -32,9 +34,9 @@ export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'o
 
 /**
  * Who is on the other end of a socket: a session, or why there is none. Asked at the first request that needs to know, since
- * EST is also for those who have no certificate yet.
+ * EST is also for those who have no certificate yet; of somebody whom the directory does not know, it is found out then.
  */
-type Guest = () => HttpSession | Fault;
+type Guest = () => HttpSession | Fault | Promise<HttpSession | Fault>;
 
 /** How late a request that has run out of time may be noticed. */
 const deadlineCheckMs = 500;
@@ -85,8 +87,7 @@ export class HttpDoor implements AsyncDisposable {
       onConnection: (socket, peer) => {
         open.add(socket);
         socket.once('close', () => open.delete(socket));
-        let guest: HttpSession | Fault | undefined;
-        guests.set(socket, () => (guest ??= HttpSession.admit(socket, peer, options)));
+        guests.set(socket, guestOf(socket, peer, options));
         server.emit('connection', socket);
       },
     });
@@ -101,6 +102,22 @@ export class HttpDoor implements AsyncDisposable {
     for (const socket of this.#open) (socket as TLSSocket).destroySoon();
     await this.#listener[Symbol.asyncDispose]();
   }
+}
+
+/** Judged once, whatever comes of it; a socket that has closed while something was found out gets no session. */
+function guestOf(socket: TLSSocket, peer: Peer, options: HttpDoorOptions): Guest {
+  const { corridor } = options;
+  const stranger = async () => {
+    const finding = await corridor.findOut(peer, peerChain(socket));
+    return socket.destroyed
+      ? new Fault('unavailable', 'The connection has ended.')
+      : HttpSession.admit(socket, peer, options, finding);
+  };
+  let guest: ReturnType<Guest> | undefined;
+  return () => {
+    guest ??= corridor.isKnown(peer) ? HttpSession.admit(socket, peer, options) : stranger();
+    return guest;
+  };
 }
 
 /** Answers requests. */
@@ -118,7 +135,7 @@ class Desk {
   async serve(guest: Guest, request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (isEstPath(request.url ?? '')) return this.#serveEst(request, response);
     try {
-      const session = guest();
+      const session = await guest();
       if (session instanceof Fault) return this.#refuse(session, response, { close: true });
       const { status, body } = await this.#answer(session, request);
       send(

@@ -38,6 +38,7 @@ const alters = {
   'fleet-changed': false,
   'certificate-issued': false,
   'certificate-expired': false,
+  'certificate-status': false,
   'certificate-revoked': true,
   'certificate-held': true,
   'certificate-reinstated': true,

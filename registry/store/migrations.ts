@@ -147,4 +147,8 @@ export const migrations: readonly string[] = [
     WHERE source >= 'approval:' AND source < 'claim;';
   CREATE INDEX enrollments_by_source ON enrollments (source);
   `,
+  // Foreign certificates whose state ends by itself: those that have to be asked about next.
+  `
+  CREATE INDEX certificates_to_ask ON certificates (issuer, status_until_ms) WHERE status_until_ms IS NOT NULL;
+  `,
 ];

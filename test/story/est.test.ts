@@ -1,6 +1,7 @@
 /** What is tried at EST, on both doors: other devices' names, other rights, weak keys, no possession, too much, twice. */
 import 'reflect-metadata';
 import { generateKeyPairSync, webcrypto } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import {
@@ -273,6 +274,21 @@ test('who enrolls at the HTTPS door without a certificate is no refused connecti
   const before = await refused();
   await askEst(house.doors.https, 'cacerts', { ca });
   expect(await refused()).toBe(before);
+});
+
+test('the numbers of the HTTPS door: bytes of a body, requests of an address', async () => {
+  await using small = await House.start({
+    config: 'https: { maxEnrollBody: 1KiB }\nlimits: { enrollRatePerAddress: 1 }\n',
+  });
+  const trust = readFileSync(small.doors.ca, 'utf8');
+  const post = (bytes: number) =>
+    askEst(small.doors.https, 'simpleenroll', { ca: trust, csr: 'A'.repeat(bytes), token: 'fge_any' });
+  expect(codeOf(await post(1025))).toEqual([413, 'too-large']);
+  expect(codeOf(await post(1024))).toEqual([401, 'token-invalid']);
+  const many = await Promise.all(Array.from({ length: 12 }, () => post(4)));
+  const late = many.find(({ status }) => status === 429);
+  expect(late?.code).toBe('rate-limited');
+  expect(Number(late?.headers['retry-after'])).toBeGreaterThan(0);
 });
 
 /** What is answered to headers alone that announce a body. */

@@ -2,10 +2,12 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { command, House } from '../harness/house.ts';
 import { sh, shell, withPrograms } from '../harness/peer-program.ts';
 
+// Many commands, each a process of its own.
+vi.setConfig({ testTimeout: 120_000 });
 const fleetgate = `${process.execPath} ${command}`;
 const goodExtensions = {
   basicConstraints: 'critical,CA:TRUE,pathlen:0',
