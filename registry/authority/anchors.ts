@@ -12,7 +12,7 @@ import type { FleetId } from '#common/identity.ts';
 import { type Certificate, readCertificate } from '#common/x509/certificate.ts';
 import { judgeAnchor, judgeValidity } from '#common/x509/certificate-profile.ts';
 import { nameForPeople } from '#common/x509/name.ts';
-import { certificateDer, certificateDers, certificatePem } from '#common/x509/pem.ts';
+import { certificateBundle, certificateDer, certificatePem } from '#common/x509/pem.ts';
 import { issuerOf } from '../store/directory.ts';
 import type { Tables } from '../store/tables.ts';
 import type { Write, Writer } from '../store/writer.ts';
@@ -96,7 +96,7 @@ export class Anchors {
     const ca = readCertificate(certificateDer(order.certificate));
     judgeCa(ca, clock.now());
     judgeTerms(terms, mode);
-    for (const der of certificateDers(terms.intermediates)) readCertificate(der);
+    for (const der of certificateBundle(terms.intermediates)) readCertificate(der);
     if (register.all.length >= maxAnchors)
       throw new Fault(
         'quota-exceeded',
