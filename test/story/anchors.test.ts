@@ -367,4 +367,16 @@ withPrograms(['openssl'], 'anchors', () => {
     await register('leaving', maker, { enrollment: 'jit' });
     expect(await knock(house, device)).toMatchObject({ reason: null });
   });
+
+  test('there are no more anchors than may be, until one is removed', async () => {
+    await using small = await House.start({ config: 'foreign: { maxAnchors: 1 }\n' });
+    await small.api.call('POST', '/v1/fleets', { id: 'plant' });
+    const [one, two] = [ForeignCa.root(dir, 'first-of-one'), ForeignCa.root(dir, 'second-of-one')];
+    const ask = async (name: string, anchor: ForeignCa) =>
+      (await small.api.call('POST', '/v1/anchors', { ...order(name, anchor), possession: 'waived' })).status;
+    expect(await ask('one', one)).toBe(201);
+    expect(await ask('two', two)).toBe(429);
+    await small.api.call('DELETE', '/v1/anchors/one');
+    expect(await ask('two', two)).toBe(201);
+  });
 });
