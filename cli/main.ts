@@ -30,6 +30,7 @@ const loaders: Record<string, () => Promise<Commands>> = {
   claims: async () => (await import('./claims.ts')).claimCommands,
   enrollments: async () => (await import('./enrollments.ts')).enrollmentCommands,
   devices: async () => (await import('./devices.ts')).deviceCommands,
+  issuers: async () => (await import('./issuers.ts')).issuerCommands,
   certificates: async () => (await import('./devices.ts')).certificateCommands,
   explain: insight,
   audit: insight,
