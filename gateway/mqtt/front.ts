@@ -20,15 +20,14 @@ import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Intake } from '../telemetry/intake.ts';
-import { connack4, connack5, connack5Refusal, disconnect5 } from './answers.ts';
 import type { Attachment, Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation, type Speaker } from './conversation.ts';
 import type { Deadlines, Punctual } from './deadlines.ts';
 import { type Frame, incomplete, malformedLength, scanFrame, tooLarge } from './frame.ts';
+import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { Lane, type LaneHost, laneOf } from './lane.ts';
 import { malformed, protocolError } from './packet-reader.ts';
-import { refusals } from './refusals.ts';
 import type { Renewals } from './renewal.ts';
 import { judgeWill } from './will.ts';
 
@@ -229,17 +228,12 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
       });
     this.connectedAtMs = clock.now();
     sessions.add(this);
-    this.#keepAliveMs = this.#keepAliveOf(connect);
+    this.#keepAliveMs = keepAliveOf(connect, this.#parts.settings);
     this.#converse();
     const needsBroker =
       connect.will !== null || connect.sessionExpirySeconds > 0 || broker.keeps(connect.clientId);
     if (needsBroker) this.#attach(connect);
     else this.#greet(false);
-  }
-
-  #keepAliveOf({ keepAliveSeconds }: Connect): number {
-    const { maxKeepAlive } = this.#parts.settings;
-    return keepAliveSeconds === 0 ? maxKeepAlive : Math.min(keepAliveSeconds * 1000, maxKeepAlive);
   }
 
   #converse(): void {
@@ -267,17 +261,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
 
   #greet(sessionPresent: boolean): void {
     const { settings, clock, metrics } = this.#parts;
-    const { keepAliveSeconds, sessionExpirySeconds, version } = this.#connect!;
     this.#greeted = true;
-    const maxExpirySeconds = Math.round(settings.maxSessionExpiry / 1000);
-    const limits = {
-      receiveMaximum: settings.receiveMaximum,
-      maximumPacketSize: settings.maxPacketSize,
-      serverKeepAliveSeconds:
-        this.#keepAliveMs === keepAliveSeconds * 1000 ? null : Math.round(this.#keepAliveMs / 1000),
-      sessionExpirySeconds: sessionExpirySeconds > maxExpirySeconds ? maxExpirySeconds : null,
-    };
-    this.write(version === 5 ? connack5(sessionPresent, limits) : connack4(0, sessionPresent));
+    this.write(greetingOf(this.#connect!, sessionPresent, settings));
     metrics.connectSeconds.observe((clock.elapsed() - this.#acceptedAtMs) / 1000);
   }
 
@@ -356,17 +341,11 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     return closed;
   }
 
-  /** A CONNACK before the greeting, a DISCONNECT after it; nothing to somebody who has not said CONNECT. */
   #lastWord(fault: Fault): void {
-    const { connack4: code4, connack5: code5, disconnect5: bye } = refusals[fault.kind];
-    const reason = this.wantsReasons ? fault.message : null;
-    if (this.#greeted) {
-      if (this.version === 5) this.write(disconnect5(bye, reason));
-    } else if (this.#connect || this.#spoken === 5) {
-      this.write(this.version === 5 ? connack5Refusal(code5, reason) : connack4(code4, false));
-    } else if (fault.kind === 'protocol-version') {
-      this.write(connack4(code4, false)); // [MQTT-3.1.2-2]
-    }
+    const { version, wantsReasons } = this;
+    const acquaintance = { said: this.#connect !== null, greeted: this.#greeted, version, wantsReasons };
+    const word = lastWordOf(fault, acquaintance);
+    if (word) this.write(word);
   }
 
   checkDeadlines(nowMs: number): void {

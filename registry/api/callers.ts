@@ -35,15 +35,18 @@ export class Callers {
   async admit(request: FastifyRequest, permission: Permission): Promise<Caller> {
     const nowMs = this.#clock.now();
     this.#limits.mayTry(request.ip, nowMs);
+    let needed = `"${permission}"`;
     try {
       const caller = await this.#identify(request, nowMs);
       if (isGranted(caller.role, permission)) return caller;
       if (mayCall(caller.document, permission, request.method, request.raw.url ?? '')) return caller;
+      if (caller.role === 'document')
+        needed = `${request.method} of this path; its role's http rules say what it may`;
     } catch (thrown) {
       this.#limits.failed(request.ip, nowMs);
       throw thrown;
     }
-    throw new Fault('forbidden', `This credential does not grant "${permission}".`);
+    throw new Fault('forbidden', `This credential does not grant ${needed}.`);
   }
 
   /** Counts a wrong enrollment token like a wrong API token. */

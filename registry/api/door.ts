@@ -89,7 +89,8 @@ export class RegistryDoor implements AsyncDisposable {
         info: {
           title: 'Fleetgate registry',
           version: '1',
-          description: 'Fleets, devices, certificates, tokens.',
+          description:
+            'Fleets, devices, certificates, tokens, roles. Operators call with a token, or with a client certificate.',
         },
         components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
         security: [{ token: [] }],

@@ -29,6 +29,15 @@ interface Page {
 export const usable: CertificateState[] = ['issued', 'held'];
 export const outOfService: DeviceState[] = ['revoked', 'deleted'];
 
+/** A device is in one lot with all its certificates: one that is out of service is not looked at again. */
+function endOfLot(victims: readonly Victim[], start: number): number {
+  const limit = start + lotSize;
+  if (limit >= victims.length) return victims.length;
+  let end = limit;
+  while (end > start && victims[end]?.device === victims[end - 1]?.device) end -= 1;
+  return end > start ? end : limit;
+}
+
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 const after = (key: string | undefined): string | null => key ?? null;
 
@@ -59,8 +68,10 @@ async function ofDevices(read: Kysely<Tables>, ids: readonly string[]): Promise<
 export async function* lotsOf(read: Kysely<Tables>, target: BulkTarget): AsyncGenerator<readonly Victim[]> {
   for (let from: string | null = ''; from !== null; ) {
     const { victims, next }: Page = await pageOf(read, target, from);
-    for (let at = 0; at < victims.length; at += lotSize) {
-      yield victims.slice(at, at + lotSize);
+    for (let at = 0; at < victims.length; ) {
+      const end = endOfLot(victims, at);
+      yield victims.slice(at, end);
+      at = end;
       await turn();
     }
     await turn();

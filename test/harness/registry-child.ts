@@ -1,4 +1,4 @@
-/** A registry in a process of its own that dies before a named step of enrollment: `registry-child.ts DIR [STEP]`. */
+/** A registry in a process of its own that dies before a named step of an enrollment or a renewal: `registry-child.ts DIR [STEP]`. */
 import { systemClock } from '#common/clock.ts';
 import { openLog } from '#common/log.ts';
 import { openMetrics } from '#common/metrics.ts';

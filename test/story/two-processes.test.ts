@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ApiClient, apiClient, type DeviceIdentity } from '../harness/api-client.ts';
 import { eventually } from '../harness/eventually.ts';
@@ -32,6 +33,23 @@ const startRegistry = (port: string) =>
   ]);
 
 const mqttPort = () => Number(new URL(gateway.doors.mqtts).port);
+
+function ask<Row>(file: string, query: string, value: string): Row | undefined {
+  const db = new Database(join(dir, file), { readonly: true });
+  try {
+    return db.prepare(query).get(value) as Row | undefined;
+  } finally {
+    db.close();
+  }
+}
+const usedOf = (device: string): number | null | undefined =>
+  ask<{ used: number | null }>(
+    'r/registry.db',
+    'SELECT used_ms AS used FROM certificates WHERE device = ?',
+    device,
+  )?.used;
+const gatewayKnows = (fingerprint: string): boolean =>
+  ask('g/directory.db', 'SELECT 1 FROM entries WHERE fingerprint = ?', fingerprint) !== undefined;
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'apart-'));
@@ -69,6 +87,23 @@ test('a revocation crosses the line, and the receipt names the gateway', async (
 test('the gateway staples an OCSP answer about its door, which the registry gave it', async () => {
   const answer = await eventually(async () => readAnswer(await stapledBy(mqttPort(), device.ca)));
   expect(answer).toMatchObject({ statuses: ['good'], verified: true });
+});
+
+test('what was seen while the registry was away is reported when it is back', async () => {
+  const port = new URL(registry.doors.registry).port;
+  const witness = await api.enroll('plant', 'witness');
+  const seen = await eventually(() => connectDevice(witness, mqttPort()));
+  await seen.client.endAsync();
+  await eventually(() => expect(usedOf('witness')).not.toBeNull());
+  const away = await api.enroll('plant', 'away');
+  await eventually(() => expect(gatewayKnows(away.fingerprint)).toBe(true));
+  await end(registry.child, 'SIGKILL');
+  const { client } = await connectDevice(away, mqttPort());
+  await client.endAsync();
+  await eventually(() => expect(gateway.log.join()).toMatch(/Sightings wait for the registry/));
+  expect(usedOf('away')).toBeNull();
+  registry = await startRegistry(port);
+  await eventually(() => expect(usedOf('away')).not.toBeNull());
 });
 
 test('the registry goes, devices still come; it returns, and the gateway catches up', async () => {

@@ -65,6 +65,32 @@ test('a role that nobody knows, or that is empty, grants nothing', () => {
   }
 });
 
+test('an http rule that names methods grants those, and nothing to a request without one', () => {
+  const rights = rightsOf(role({ allow: 'http', pattern: '/v1/me', methods: ['GET', 'HEAD'] }), entry());
+  expect(rights.mayRequest('/v1/me', 'GET')).toBe(true);
+  expect(rights.mayRequest('/v1/me', 'POST')).toBe(false);
+  expect(rights.mayRequest('/v1/me')).toBe(false);
+  expect(rightsOf(deviceRole, entry()).mayRequest('/v1/telemetry', 'POST')).toBe(true);
+});
+
+describe('a last word', () => {
+  const node: RoleDocument = { ...role({ allow: 'publish', pattern: 'spBv1.0/#' }), lastWord: true };
+  test.each([
+    ['spBv1.0/plant/NDEATH/node', true],
+    ['spBv1.0/plant/NDEATH/node/device', true],
+    ['spBv1.0/plant/NDEATH', false],
+    ['spBv1.0/plant/NDEATH/', false],
+    ['spBv1.0//NDEATH/node', false],
+    ['spBv1.0/plant/DDEATH/node', false],
+    ['spBv1.0/plant/ndeath/node', false],
+    ['x/plant/NDEATH/node', false],
+  ])('on %s: %s', (topic, may) => {
+    expect(rightsOf(node, entry()).mayHaveLastWord(topic)).toBe(may);
+    expect(rightsOf({ ...node, lastWord: false }, entry()).mayHaveLastWord(topic)).toBe(false);
+    expect(rightsOf(deviceRole, entry()).mayHaveLastWord(topic)).toBe(false);
+  });
+});
+
 describe('variables', () => {
   const site = role({ allow: 'publish', pattern: 'site/${device.attributes.site}/+' });
 
