@@ -396,6 +396,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
         profileRoutes(profiles),
         importRoutes({
           registration,
+          metrics,
           maxLineBytes: settings.registry.maxImportLine,
           maxCsrBytes: settings.registry.maxCsrSize,
         }),
