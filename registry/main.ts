@@ -20,6 +20,7 @@ import { estRoutes } from './api/est-routes.ts';
 import { feedRoutes } from './api/feed-routes.ts';
 import { fleetRoutes } from './api/fleet-routes.ts';
 import { importRoutes } from './api/import-routes.ts';
+import { issuerRoutes } from './api/issuer-routes.ts';
 import { operatorRoutes } from './api/operator-routes.ts';
 import { pageRoutes } from './api/pages.ts';
 import { type PkiContent, PkiDoor } from './api/pki-door.ts';
@@ -49,7 +50,9 @@ import { GatewayRegister } from './authority/gateway-register.ts';
 import { Gateways } from './authority/gateways.ts';
 import { recordHouseCertificate } from './authority/house-certificates.ts';
 import { type GiveBack, Issuance } from './authority/issuance.ts';
-import { firstIssuer, Issuers } from './authority/issuers.ts';
+import { IssuerCensus } from './authority/issuer-census.ts';
+import { IssuerRollover, type RolloverStep } from './authority/issuer-rollover.ts';
+import { Issuers } from './authority/issuers.ts';
 import { LineDesk } from './authority/line-desk.ts';
 import { OcspIssuers } from './authority/ocsp-issuers.ts';
 import { laterAnswer, OcspResponder } from './authority/ocsp-responder.ts';
@@ -67,9 +70,8 @@ import { stapleDesk } from './authority/staple-desk.ts';
 import { Status } from './authority/status.ts';
 import { Sweeper } from './authority/sweeper.ts';
 import { Tokens } from './authority/tokens.ts';
-import { openCaKeys } from './ca/ca-keys.ts';
 import { DoorCertificates } from './ca/door-certificates.ts';
-import { IssuingCa } from './ca/issuing-ca.ts';
+import { IssuerKeys } from './ca/issuer-keys.ts';
 import type { CertificatePlan } from './ca/plan.ts';
 import { Est } from './est/est.ts';
 import type { RegistrySettings } from './settings.ts';
@@ -88,15 +90,15 @@ export interface RegistryOptions {
   doorNames?: readonly string[];
   /** For a registry that runs alone: its own metrics and probes. A gateway in the same process has a door for both. */
   opsPort?: number;
-  /** Told before each step of an enrollment or a renewal. */
-  observe?: (step: EnrollmentStep | RenewalStep) => void;
+  /** Told before each step of an enrollment, a renewal, or the making of an issuer. */
+  observe?: (step: EnrollmentStep | RenewalStep | RolloverStep) => void;
 }
 
 export interface Registry extends AsyncDisposable {
   /** For a gateway in the same process. */
   readonly line: RegistryLine;
   readonly urls: { readonly registry: string; readonly pki: string; readonly ops?: string };
-  /** PEM bundle: root and issuing CA. */
+  /** PEM bundle: root and issuing CAs. */
   readonly caFile: string;
   readonly adminTokenFile: string;
   close(): Promise<void>;
@@ -114,11 +116,9 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
 
   const store = opened.use(Store.open(dataDir));
   const directory = opened.use(FileDirectory.open(store.path, () => store.writer.commits));
-  const keys = await openCaKeys(dataDir, settings.ca, clock);
-  opened.defer(() => keys.signer.close());
   // The door opens before there is anything behind it, since certificates carry its address.
   let pkiContent: PkiContent = {
-    certificates: () => ({ root: keys.root, issuing: keys.issuing }),
+    certificates: () => ({}),
     crl: () => undefined,
     ocsp: () => laterAnswer,
   };
@@ -139,29 +139,24 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   );
   const pkiUrl = urlOf('http', host, pki.port);
   const pkiBase = (pkiSettings.url ?? pkiUrl).replace(/\/$/, '');
-  const revocationUrls = { crl: [`${pkiBase}/crl/${firstIssuer}.crl`], ocsp: [`${pkiBase}/ocsp`] };
-  const ca = await IssuingCa.open(
-    keys,
-    () => `${pkiBase}/ca/${firstIssuer}.cer`,
-    () => revocationUrls,
-  );
 
   const { read, writer } = store;
   const record = recordHouseCertificate(writer, clock);
-  const recordPlan = (purpose: 'door' | 'gateway') => (plan: CertificatePlan, name: string) =>
-    record({
-      issuer: firstIssuer,
-      serial: plan.serialNumber,
-      purpose,
-      name,
-      not_after_ms: plan.notAfterMs,
-    });
+  const audit = new Audit(read, clock);
+  const feed = new Feed(read, clock);
+  const gateways = new Gateways({ feed, metrics, clock, log, timeoutMs: settings.registry.receiptTimeout });
+  const parts = { read, writer, audit, feed, gateways, clock };
+  const keys = new IssuerKeys(dataDir, settings.ca, clock);
+  const issuers = opened.use(await Issuers.open({ ...parts, keys, pkiBase, log }));
+  pkiContent = { ...pkiContent, certificates: () => issuers.certificates };
+  const recordPlan = (purpose: 'door' | 'gateway') => (plan: CertificatePlan, issuer: string, name: string) =>
+    record({ issuer, serial: plan.serialNumber, purpose, name, not_after_ms: plan.notAfterMs });
   let responder: OcspResponder | undefined;
   const names = ['localhost', '127.0.0.1', '::1', hostname(), ...(options.doorNames ?? [])];
   const doors = opened.use(
     await DoorCertificates.open({
-      ca,
-      record: (plan) => recordPlan('door')(plan, plan.commonName),
+      issuers,
+      record: (plan, issuer) => recordPlan('door')(plan, issuer, plan.commonName),
       staple: (certificate) => responder?.about(certificate)?.der ?? null,
       names: [...new Set(names)],
       lifetimeMs: settings.ca.doorLifetime,
@@ -169,13 +164,10 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
       log,
     }),
   );
+  opened.defer(feed.follow(({ kind }) => kind === 'issuer-changed' && doors.reconsider()));
 
-  const audit = new Audit(read, clock);
-  const feed = new Feed(read, clock);
-  const gateways = new Gateways({ feed, metrics, clock, log, timeoutMs: settings.registry.receiptTimeout });
   const tokens = new Tokens({ read, writer, audit, clock });
   const apiTokens = new ApiTokens({ read, writer, audit, clock });
-  const parts = { read, writer, audit, feed, gateways, clock };
   const fleets = new Fleets(parts);
   const roles = new Roles(parts);
   const devices = new Devices(parts);
@@ -184,14 +176,13 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     read,
     writer,
     audit,
-    ca,
+    issuers,
     record: recordPlan('gateway'),
     trustDomain,
     lifetimeMs: settings.ca.doorLifetime,
     clock,
   });
   const { observe = () => {} } = options;
-  const issuers = new Issuers(parts);
   const profiles = new Profiles(parts);
   const claims = new Claims({ read, fleets, clock });
   const giveBack: Record<string, GiveBack> = {
@@ -248,14 +239,14 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   });
   const expiry = new Expiry({ ...parts, metrics });
   const forecast = new Forecast({ read, clock });
+  const census = new IssuerCensus({ ...parts, keys });
+  const rollover = new IssuerRollover({ ...parts, issuers, census, keys, observe });
   const status = new Status({
-    read,
+    ...parts,
     certificates,
     expiry,
-    gateways,
-    feed,
-    clock,
-    caNotAfterMs: ca.notAfterMs,
+    issuers,
+    census,
     problems: () => foreign.problems(),
   });
   const assignments = new RoleAssignments(parts);
@@ -264,7 +255,6 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const adminTokenFile = join(dataDir, 'admin.token');
   await roles.seed();
   await profiles.seed(settings.ca);
-  await issuers.admit(firstIssuer, ca);
   await apiTokens.seed(adminTokenFile);
   const abandoned = await issuance.abandonReservations();
   if (abandoned > 0) log.warn({ abandoned }, 'Enrollments that a crash had cut short were abandoned.');
@@ -296,10 +286,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     }),
   );
   pkiContent = {
-    certificates: () => ({
-      root: keys.root,
-      ...Object.fromEntries(issuers.ids.map((id) => [id, issuers.find(id).issuing])),
-    }),
+    certificates: () => issuers.certificates,
     crl: (name) => lists.find(name),
     ocsp: (request) => ocsp.answer(request),
   };
@@ -310,7 +297,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     directory,
     fleets,
     profiles,
-    caCertificates: () => issuers.ids.map((id) => issuers.find(id).bundle),
+    caCertificates: () => [issuers.trust],
     limits,
     metrics,
     clock,
@@ -394,6 +381,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
         }),
         approvalRoutes(approvals),
         profileRoutes(profiles),
+        issuerRoutes(rollover, census),
         importRoutes({
           registration,
           metrics,
