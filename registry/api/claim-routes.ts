@@ -8,7 +8,7 @@ import { csrDer } from '#common/x509/pem.ts';
 import type { ClaimIssuance } from '../authority/claim-issuance.ts';
 import type { ClaimRevocation } from '../authority/claim-revocation.ts';
 import type { Claims } from '../authority/claims.ts';
-import type { RevocationReason } from '../authority/revocation-reason.ts';
+import type { FinalReason } from '../authority/revocation-reason.ts';
 import { actorOf } from './door.ts';
 import { claimRevoked, claimSchemas } from './schemas/enrollments.ts';
 
@@ -65,9 +65,11 @@ export const claimRoutes = (parts: ClaimRoutesParts) => (app: FastifyInstance) =
       >;
       if (dryRun === true) {
         const toll = await claimRevocation.count(claim);
-        return { dryRun, ...(devices ? toll : { devices: 0, certificates: 0, sessions: 0 }) };
+        return { dryRun, ...(devices ? toll : { devices: 0, certificates: 0, sessions: 0, complete: true }) };
       }
-      const how = { devices: devices ?? false, reason: (reason ?? 'unspecified') as RevocationReason };
+      if (reason === 'certificateHold')
+        throw new Fault('malformed', 'A claim is revoked for good; put its certificate on hold instead.');
+      const how = { devices: devices ?? false, reason: (reason ?? 'unspecified') as FinalReason };
       return claimRevocation.revoke(claim, how, actorOf(request));
     },
   );

@@ -5,6 +5,7 @@ import type { Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Fault } from '#common/fault.ts';
 import { parseDeviceId, parseFleetId } from '#common/identity.ts';
+import type { Metrics } from '#common/metrics.ts';
 import { csrDer } from '#common/x509/pem.ts';
 import type { DeviceOrder, Registration } from '../authority/registration.ts';
 import { actorOf } from './door.ts';
@@ -14,6 +15,7 @@ import { importSchemas } from './schemas/devices.ts';
 
 export interface ImportRoutesParts {
   registration: Registration;
+  metrics: Metrics;
   maxLineBytes: number;
   /** Longest CSR, bytes of DER. */
   maxCsrBytes: number;
@@ -26,7 +28,7 @@ const mediaType = 'application/x-ndjson';
 const inFlight = 64;
 
 export const importRoutes = (parts: ImportRoutesParts) => (app: FastifyInstance) => {
-  const { registration, maxLineBytes, maxCsrBytes } = parts;
+  const { registration, metrics, maxLineBytes, maxCsrBytes } = parts;
   app.addContentTypeParser(mediaType, (_request, payload, done) => done(null, payload));
 
   const take = async (request: FastifyRequest, line: StreamLine): Promise<ImportResult> => {
@@ -37,6 +39,7 @@ export const importRoutes = (parts: ImportRoutesParts) => (app: FastifyInstance)
       id = idOf(asked);
       const order = orderOf(asked, maxCsrBytes);
       const { status, issued } = await registration.register(order, actorOf(request));
+      if (status === 'enrolled') metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' });
       if (!issued) return { line: number, id, status };
       const { fingerprint, notAfter, certificate, chain } = issued;
       return { line: number, id, status, fingerprint, notAfter, certificate, chain };

@@ -99,6 +99,7 @@ export function routesOf(
     issuerRoutes(rollover, census),
     importRoutes({
       registration,
+      metrics,
       maxLineBytes: settings.registry.maxImportLine,
       maxCsrBytes,
     }),

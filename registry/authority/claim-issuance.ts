@@ -93,8 +93,12 @@ export class ClaimIssuance {
   }
 
   async #reserve({ fleet, csr, profile, issuer, plan }: Draft): Promise<void> {
-    const { writer, clock } = this.#parts;
+    const { writer, clock, issuers } = this.#parts;
     await writer.write(async (write) => {
+      if (!issuers.maySign(issuer.id))
+        throw new Fault('unavailable', 'The issuing CA has just been changed; try again.', {
+          retryAfterMs: 1,
+        });
       const owner = await write
         .selectFrom('certificates')
         .select('serial')

@@ -9,13 +9,12 @@ import { Fault } from '#common/fault.ts';
 import type { Fingerprint } from '#common/identity.ts';
 import type { Store } from '../store/store.ts';
 import type { Tables } from '../store/tables.ts';
-import type { Write } from '../store/writer.ts';
 import type { Approvals } from './approvals.ts';
 import type { Audit } from './audit.ts';
 import { ofClaim, sourceOfClaim } from './claim-source.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
-import type { RevocationReason } from './revocation-reason.ts';
+import type { FinalReason } from './revocation-reason.ts';
 
 /** What would go with a claim and its devices. */
 export interface ClaimToll {
@@ -23,6 +22,8 @@ export interface ClaimToll {
   readonly certificates: number;
   /** Live connections of those devices, on all gateways that follow. */
   readonly sessions: number;
+  /** True when every gateway that follows the feed has answered in time. */
+  readonly complete: boolean;
 }
 
 export interface ClaimRevocationParts {
@@ -48,20 +49,14 @@ export class ClaimRevocation {
   async count(id: string): Promise<ClaimToll> {
     const { store, gateways } = this.#parts;
     await this.#find(id);
-    let [devices, certificates, sessions] = [0, 0, 0];
+    let devices = 0;
+    const fingerprints: Fingerprint[] = [];
     for await (const lotted of this.#lots(id)) {
       devices += lotted.length;
-      const { live } = await store.read
-        .selectFrom('certificates')
-        .select(({ fn }) => fn.countAll<number>().as('live'))
-        .where('device', 'in', lotted)
-        .where('state', 'in', ['issued', 'held'])
-        .executeTakeFirstOrThrow();
-      certificates += live;
-      const open = await Promise.all(lotted.map((device) => gateways.sessions(device)));
-      sessions += open.flat().length;
+      fingerprints.push(...(await liveOf(store.read, lotted)));
     }
-    return { devices, certificates, sessions };
+    const { count: sessions, complete } = await gateways.live({ fingerprints });
+    return { devices, certificates: fingerprints.length, sessions, complete };
   }
 
   /**
@@ -70,7 +65,7 @@ export class ClaimRevocation {
    */
   async revoke(
     id: string,
-    { devices, reason }: { devices: boolean; reason: RevocationReason },
+    { devices, reason }: { devices: boolean; reason: FinalReason },
     actor: string,
   ): Promise<Receipt> {
     const own = await this.#revokeClaim(id, devices, reason, actor);
@@ -97,12 +92,7 @@ export class ClaimRevocation {
     return row;
   }
 
-  async #revokeClaim(
-    id: string,
-    devices: boolean,
-    reason: RevocationReason,
-    actor: string,
-  ): Promise<Receipt> {
+  async #revokeClaim(id: string, devices: boolean, reason: FinalReason, actor: string): Promise<Receipt> {
     const { store, audit, feed, gateways, approvals, clock } = this.#parts;
     const { fingerprint, fleet } = await this.#find(id);
     const change = await store.writer.write(async (write) => {
@@ -136,7 +126,7 @@ export class ClaimRevocation {
   async #revokeDevices(
     id: string,
     devices: readonly string[],
-    reason: RevocationReason,
+    reason: FinalReason,
     actor: string,
   ): Promise<Receipt> {
     const { store, audit, feed, gateways, clock } = this.#parts;
@@ -190,13 +180,13 @@ export class ClaimRevocation {
   }
 }
 
-async function liveOf(write: Write, devices: readonly string[]): Promise<string[]> {
-  const rows = await write
+async function liveOf(read: Store['read'], devices: readonly string[]): Promise<Fingerprint[]> {
+  const rows = await read
     .selectFrom('certificates')
     .select('fingerprint')
     .where('device', 'in', devices)
     .where('state', 'in', ['issued', 'held'])
     .where('fingerprint', 'is not', null)
     .execute();
-  return rows.flatMap(({ fingerprint }) => fingerprint ?? []);
+  return rows.flatMap(({ fingerprint }) => (fingerprint as Fingerprint | null) ?? []);
 }

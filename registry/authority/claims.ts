@@ -81,7 +81,8 @@ export class Claims {
       .where('claims.fingerprint', '=', fingerprintOf(leaf))
       .executeTakeFirst();
     if (!row) return undefined;
-    if (row.revoked || row.state !== 'issued') throw invalid('was revoked');
+    if (row.revoked || row.state !== 'issued')
+      throw invalid(row.state === 'held' ? 'is on hold' : 'was revoked');
     if (row.issuerState === 'removed') throw invalid('is of an issuer that is trusted no longer');
     const refusal =
       row.expires_ms <= clock.now() ? 'has expired' : row.uses_left <= 0 ? 'has been used up' : undefined;

@@ -186,6 +186,16 @@ describe('a claim that is revoked', () => {
     expect((await claim.enroll('never')).body.code).toBe('claim-invalid');
   });
 
+  test('is revoked for good; its certificate can be put on hold', async () => {
+    const claim = await claimFor(5);
+    const hold = { reason: 'certificateHold' };
+    expect((await call('POST', `/v1/claims/${claim.id}/revoke`, hold)).body.code).toBe('malformed');
+    await call('POST', `/v1/certificates/${claim.fingerprint}/revoke`, hold);
+    expect((await claim.enroll('held-1')).body.code).toBe('claim-invalid');
+    await call('POST', `/v1/certificates/${claim.fingerprint}/reinstate`);
+    expect((await claim.enroll('held-1')).status).toBe(201);
+  });
+
   test('with its devices: the dry run counts them, the receipt names their connections', async () => {
     const claim = await claimFor(200);
     const key = newKey();
@@ -200,7 +210,7 @@ describe('a claim that is revoked', () => {
 
     const path = `/v1/claims/${claim.id}/revoke`;
     const dry = await call('POST', path, { devices: true, dryRun: true });
-    expect(dry.body).toEqual({ dryRun: true, devices: 130, certificates: 130, sessions: 1 });
+    expect(dry.body).toEqual({ dryRun: true, devices: 130, certificates: 130, sessions: 1, complete: true });
     expect((await claim.enroll('tainted-131')).status).toBe(201);
 
     const receipt = await call('POST', path, { devices: true, reason: 'keyCompromise' });
@@ -214,7 +224,7 @@ describe('a claim that is revoked', () => {
     );
     expect(states).toEqual(['revoked', 'active', 'revoked', 'revoked']);
     const again = await call('POST', path, { devices: true, dryRun: true });
-    expect(again.body).toEqual({ dryRun: true, devices: 0, certificates: 0, sessions: 0 });
+    expect(again.body).toEqual({ dryRun: true, devices: 0, certificates: 0, sessions: 0, complete: true });
     expect((await call('GET', '/v1/audit/verdict')).body.intact).toBe(true);
   });
 

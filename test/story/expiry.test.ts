@@ -91,6 +91,19 @@ test('a certificate that another has replaced expires in silence', async () => {
   expect((await house.api.call('GET', `/v1/certificates/${old.fingerprint}`)).body.state).toBe('issued');
 });
 
+test('a claim certificate runs out in silence: nobody was to renew it', async () => {
+  const witness = await house.api.enroll('plant', 'witness');
+  const { csr } = await keyAndCsr('line');
+  const made = await house.api.call('POST', '/v1/fleets/plant/claims', { csr, uses: 1, ttl: '97d' });
+  expect(made.status).toBe(201);
+  house.clock.aheadMs += 94 * day;
+  expect((await verdict()).verdict).toMatch(/1 certificate expires within 7 days/);
+  house.clock.aheadMs += 7 * day;
+  await eventually(async () => expect(await told()).toHaveLength(1));
+  expect((await told())[0].target).toBe(witness.fingerprint);
+  expect(await forecast()).toMatchObject({ expired: 1 });
+});
+
 test('fleetgate fleets renewals --forecast', async () => {
   await house.api.enroll('plant', 'a');
   const { registry, caFile, adminTokenFile } = { ...house.registry, registry: house.registry.urls.registry };

@@ -50,6 +50,7 @@ export const claimSchemas = {
     devices: Type.Integer(),
     certificates: Type.Integer(),
     sessions: Type.Integer(),
+    complete: Type.Boolean(),
   }),
 };
 
