@@ -11,6 +11,7 @@ import { Store } from '../registry/store/store.ts';
 import type { Identity } from '../simulator/plan.ts';
 import { cpuUs, residentBytes } from './process-cost.ts';
 import { type FleetgateServer, type Generator, type Server, startSubscriber } from './servers.ts';
+import { status } from './status-case.ts';
 
 export interface Bench {
   readonly dir: string;
@@ -250,4 +251,4 @@ async function lookup(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-export const cases = { connect, messages, memory, revoke, lookup } as const;
+export const cases = { connect, messages, memory, revoke, lookup, status } as const;

@@ -17,6 +17,7 @@ export interface Server extends Target {
 
 export interface FleetgateServer extends Server {
   readonly registry: string;
+  readonly pki: string;
   readonly ops: string;
   readonly adminToken: string;
 }
@@ -43,7 +44,7 @@ export async function startFleetgate(dir: string): Promise<FleetgateServer> {
   for await (const line of createInterface({ input: child.stdout! })) {
     if (!line.startsWith('ready ')) continue;
     const ready = JSON.parse(line.slice(6)) as Record<
-      'mqtts' | 'registry' | 'ops' | 'ca' | 'adminTokenFile',
+      'mqtts' | 'registry' | 'pki' | 'ops' | 'ca' | 'adminTokenFile',
       string
     >;
     return {
@@ -52,6 +53,7 @@ export async function startFleetgate(dir: string): Promise<FleetgateServer> {
       port: Number(new URL(ready.mqtts).port),
       ca: readFileSync(ready.ca, 'utf8'),
       registry: ready.registry,
+      pki: ready.pki,
       ops: ready.ops,
       adminToken: readFileSync(ready.adminTokenFile, 'utf8').trim(),
       stop: stopped(child),

@@ -1,7 +1,10 @@
 /** `fleetgate devices` and `certificates`: who is there, and who is put out. */
 import type { Command } from 'commander';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
-import { allItems, type NounFlags, verb, withRegistry } from './noun.ts';
+import { Fault } from '#common/fault.ts';
+import { type BulkFlags, revokeMany } from './bulk-revocation.ts';
+import { importCommand } from './import.ts';
+import { allItems, asked, type NounFlags, verb, withRegistry } from './noun.ts';
 import { facts, paint, table } from './output.ts';
 
 interface Device {
@@ -9,6 +12,7 @@ interface Device {
   fleet: string;
   state: string;
   role: string | null;
+  assignedRole: string | null;
   attributes: Record<string, string>;
   updatedAt: string;
 }
@@ -47,6 +51,7 @@ export function receiptLines(what: string, { certificates, sessions, complete }:
 
 export function deviceCommands(program: Command): void {
   const devices = program.command('devices').description('devices of all fleets');
+  importCommand(devices);
   verb(devices.command('list'), 'devices list --fleet plant --state active')
     .description('devices, by fleet, state or a part of their id')
     .option('--fleet <fleet>')
@@ -75,7 +80,11 @@ export function deviceCommands(program: Command): void {
             ['device', device.id],
             ['fleet', device.fleet],
             ['state', device.state],
-            ['role', device.role ?? 'of its fleet'],
+            [
+              'role',
+              device.role ??
+                (device.assignedRole ? `${device.assignedRole}, by its attributes` : 'of its fleet'),
+            ],
             [
               'attributes',
               Object.entries(device.attributes)
@@ -99,19 +108,32 @@ export function deviceCommands(program: Command): void {
   const acts = [
     ['disable', 'disabled', 'keep a device out until it is enabled again, and end its connections'],
     ['enable', 'enabled', 'let a disabled device in again'],
-    ['revoke', 'revoked', 'revoke every certificate of a device for good, and end its connections'],
   ] as const;
   for (const [act, done, meaning] of acts) {
-    const command = verb(devices.command(`${act} <device>`), `devices ${act} pump-1`).description(meaning);
-    if (act === 'revoke') command.option('--reason <reason>', 'word of RFC 5280, such as keyCompromise');
-    command.action((id: string, flags: NounFlags & { reason?: string }) =>
+    verb(devices.command(`${act} <device>`), `devices ${act} pump-1`)
+      .description(meaning)
+      .action((id: string, flags: NounFlags) =>
+        withRegistry(flags, async (api, output) => {
+          const receipt = await api.call<Receipt>('POST', `/v1/devices/${encodeURIComponent(id)}/${act}`);
+          output.answer(receipt, () => receiptLines(`The device ${id} is ${done}`, receipt));
+        }),
+      );
+  }
+  verb(devices.command('revoke <device...>'), 'devices revoke pump-1 --reason keyCompromise')
+    .description('revoke every certificate of a device, or of several, for good, and end their connections')
+    .option('--reason <reason>', 'word of RFC 5280, such as keyCompromise')
+    .option('--dry-run', 'say who would be cut, and change nothing')
+    .action((ids: string[], flags: BulkFlags) =>
       withRegistry(flags, async (api, output) => {
+        const [id = '', ...more] = ids;
+        if (more.length > 0 || flags.dryRun)
+          return revokeMany(api, output, flags, '/v1/devices:revoke', { devices: ids });
         const body = flags.reason ? { reason: flags.reason } : undefined;
-        const receipt = await api.call<Receipt>('POST', `/v1/devices/${encodeURIComponent(id)}/${act}`, body);
-        output.answer(receipt, () => receiptLines(`The device ${id} is ${done}`, receipt));
+        const path = `/v1/devices/${encodeURIComponent(id)}/revoke`;
+        const receipt = await api.call<Receipt>('POST', path, body);
+        output.answer(receipt, () => receiptLines(`The device ${id} is revoked`, receipt));
       }),
     );
-  }
   verb(devices.command('delete <device>'), 'devices delete pump-1')
     .description('forget a device; its id may enroll anew')
     .action((id: string, flags: NounFlags) =>
@@ -128,7 +150,7 @@ export function certificateCommands(program: Command): void {
     .description('certificates, by device, fleet or state')
     .option('--device <device>')
     .option('--fleet <fleet>')
-    .option('--state <state>', 'reserved, issued or revoked')
+    .option('--state <state>', 'reserved, issued, held or revoked')
     .option('--limit <n>', 'at most so many', '1000')
     .action((flags: NounFlags & { device?: string; fleet?: string; state?: string; limit: string }) =>
       withRegistry(flags, async (api, output) => {
@@ -167,18 +189,38 @@ export function certificateCommands(program: Command): void {
         ]);
       }),
     );
-  verb(certificates.command('revoke <fingerprint>'), 'certificates revoke 9f86d0… --reason superseded')
-    .description('revoke one certificate and end its connections')
+  verb(certificates.command('revoke [fingerprint...]'), 'certificates revoke 9f86d0… --reason superseded')
+    .description('revoke certificates and end their connections; or, with certificateHold, put them on hold')
     .option('--reason <reason>', 'word of RFC 5280')
-    .action((fingerprint: string, flags: NounFlags & { reason?: string }) =>
+    .option('--issuer <issuer>', 'all that this issuer has signed')
+    .option('--dry-run', 'say who would be cut, and change nothing')
+    .action((fingerprints: string[], flags: BulkFlags & { issuer?: string }) =>
       withRegistry(flags, async (api, output) => {
+        const [fingerprint, ...more] = fingerprints;
+        if ((fingerprint === undefined) === (flags.issuer === undefined))
+          asked(() => {
+            throw new Fault('malformed', 'Name fingerprints, or an issuer with --issuer.');
+          });
+        if (flags.issuer !== undefined) {
+          const path = `/v1/issuers/${encodeURIComponent(flags.issuer)}/revoke-certificates`;
+          return revokeMany(api, output, flags, path, {});
+        }
+        if (more.length > 0 || flags.dryRun)
+          return revokeMany(api, output, flags, '/v1/certificates:revoke', { fingerprints });
         const body = flags.reason ? { reason: flags.reason } : undefined;
-        const receipt = await api.call<Receipt>(
-          'POST',
-          `/v1/certificates/${encodeURIComponent(fingerprint)}/revoke`,
-          body,
-        );
-        output.answer(receipt, () => receiptLines('The certificate is revoked', receipt));
+        const path = `/v1/certificates/${encodeURIComponent(fingerprint!)}/revoke`;
+        const receipt = await api.call<Receipt>('POST', path, body);
+        const what = flags.reason === 'certificateHold' ? 'on hold' : 'revoked';
+        output.answer(receipt, () => receiptLines(`The certificate is ${what}`, receipt));
+      }),
+    );
+  verb(certificates.command('reinstate <fingerprint>'), 'certificates reinstate 9f86d0…')
+    .description('end the hold of a certificate: it is good again')
+    .action((fingerprint: string, flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const path = `/v1/certificates/${encodeURIComponent(fingerprint)}/reinstate`;
+        const receipt = await api.call<Receipt>('POST', path);
+        output.answer(receipt, () => receiptLines('The certificate is good again', receipt));
       }),
     );
 }

@@ -1,16 +1,27 @@
-/** `fleetgate fleets`, `tokens` and `roles`: who may be enrolled where, and what they may do. */
-import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
-import type { RoleDocument } from '#common/contract/directory.ts';
-import { type NounFlags, verb, withRegistry } from './noun.ts';
+/** `fleetgate fleets` and `tokens`: who may be enrolled where. */
+import { type Command, CommanderError } from 'commander';
+import { type BulkFlags, revokeMany } from './bulk-revocation.ts';
+import { type NounFlags, usageCode, verb, withRegistry } from './noun.ts';
 import { facts, table } from './output.ts';
 import { renewalsCommand } from './renewals.ts';
 
 interface Fleet {
   id: string;
   role: string;
+  profile: string;
+  approval: string;
+  grace: string;
+  skew: string;
   createdAt: string;
   devices?: Record<string, number>;
+}
+
+interface FleetTerms {
+  role?: string;
+  profile?: string;
+  approval?: string;
+  grace?: string;
+  skew?: string;
 }
 
 interface Token {
@@ -26,15 +37,29 @@ interface Token {
 
 export function fleetCommands(program: Command): void {
   const fleets = program.command('fleets').description('fleets of devices');
-  verb(fleets.command('create <fleet>'), 'fleets create plant')
+  termsFlags(verb(fleets.command('create <fleet>'), 'fleets create plant --approval manual'))
     .description('make a fleet')
-    .option('--role <role>', 'role of its devices', 'device')
-    .action((id: string, flags: NounFlags & { role: string }) =>
+    .action((id: string, flags: NounFlags & FleetTerms) =>
       withRegistry(flags, async (api, output) => {
-        const fleet = await api.call<Fleet>('POST', '/v1/fleets', { id, role: flags.role });
+        const fleet = await api.call<Fleet>('POST', '/v1/fleets', { id, ...termsOf(flags) });
         output.answer(fleet, () => [
-          `The fleet ${fleet.id} exists; its devices act in the role ${fleet.role}.`,
+          `The fleet ${fleet.id} exists; its devices act in the role ${fleet.role} and get certificates of the profile ${fleet.profile}.`,
         ]);
+      }),
+    );
+  termsFlags(verb(fleets.command('set <fleet>'), 'fleets set plant --profile gauge --grace 60d'))
+    .description('change what is said of a fleet; its devices are judged by it at once')
+    .action((id: string, flags: NounFlags & FleetTerms) =>
+      withRegistry(flags, async (api, output) => {
+        const terms = termsOf(flags);
+        if (Object.keys(terms).length === 0)
+          throw new CommanderError(
+            2,
+            usageCode,
+            'Say what to change: --role, --profile, --approval, --grace, --skew.',
+          );
+        const fleet = await api.call<Fleet>('PATCH', `/v1/fleets/${encodeURIComponent(id)}`, terms);
+        output.answer(fleet, () => factsOf(fleet));
       }),
     );
   verb(fleets.command('list'), 'fleets list')
@@ -44,8 +69,14 @@ export function fleetCommands(program: Command): void {
         const { items } = await api.call<{ items: Fleet[] }>('GET', '/v1/fleets');
         output.answer(items, () =>
           table(
-            ['FLEET', 'ROLE', 'CREATED'],
-            items.map(({ id, role, createdAt }) => [id, role, createdAt]),
+            ['FLEET', 'ROLE', 'PROFILE', 'APPROVAL', 'CREATED'],
+            items.map(({ id, role, profile, approval, createdAt }) => [
+              id,
+              role,
+              profile,
+              approval,
+              createdAt,
+            ]),
           ),
         );
       }),
@@ -56,18 +87,45 @@ export function fleetCommands(program: Command): void {
       withRegistry(flags, async (api, output) => {
         const fleet = await api.call<Fleet>('GET', `/v1/fleets/${encodeURIComponent(id)}`);
         const devices = Object.entries(fleet.devices ?? {}).map(([state, count]) => `${count} ${state}`);
-        output.answer(fleet, () =>
-          facts([
-            ['fleet', fleet.id],
-            ['role', fleet.role],
-            ['devices', devices.join(', ') || 'none'],
-            ['created', fleet.createdAt],
-          ]),
-        );
+        output.answer(fleet, () => factsOf(fleet, [['devices', devices.join(', ') || 'none']]));
       }),
     );
   renewalsCommand(fleets);
+  verb(fleets.command('revoke <fleet>'), 'fleets revoke plant --dry-run')
+    .description('revoke every device of a fleet for good, and end its connections')
+    .option('--reason <reason>', 'word of RFC 5280, such as cessationOfOperation')
+    .option('--dry-run', 'say who would be cut, and change nothing')
+    .action((id: string, flags: BulkFlags) =>
+      withRegistry(flags, (api, output) =>
+        revokeMany(api, output, flags, `/v1/fleets/${encodeURIComponent(id)}/revoke`, {}),
+      ),
+    );
 }
+
+const termsFlags = (command: Command): Command =>
+  command
+    .option('--role <role>', 'role of its devices')
+    .option('--profile <profile>', 'what their certificates are like')
+    .option('--approval <how>', 'automatic, or manual: an operator approves each enrollment')
+    .option('--grace <duration>', 'how long an expired certificate is still good for renewal')
+    .option('--skew <duration>', 'the same for one that is not valid yet');
+
+const termsOf = ({ role, profile, approval, grace, skew }: FleetTerms): FleetTerms =>
+  Object.fromEntries(
+    Object.entries({ role, profile, approval, grace, skew }).filter(([, value]) => value !== undefined),
+  );
+
+const factsOf = (fleet: Fleet, more: [string, string][] = []): string[] =>
+  facts([
+    ['fleet', fleet.id],
+    ['role', fleet.role],
+    ['profile', fleet.profile],
+    ['approval', fleet.approval],
+    ['grace', fleet.grace],
+    ['skew', fleet.skew],
+    ['created', fleet.createdAt],
+    ...more,
+  ]);
 
 export function tokenCommands(program: Command): void {
   const tokens = program.command('tokens').description('enrollment tokens');
@@ -108,51 +166,6 @@ export function tokenCommands(program: Command): void {
       withRegistry(flags, async (api, output) => {
         await api.call('DELETE', `/v1/tokens/${encodeURIComponent(id)}`);
         output.answer({ revoked: id }, () => [`The token ${id} enrolls nobody any more.`]);
-      }),
-    );
-}
-
-export function roleCommands(program: Command): void {
-  const roles = program.command('roles').description('roles: what devices may do');
-  verb(roles.command('list'), 'roles list')
-    .description('all roles')
-    .action((flags: NounFlags) =>
-      withRegistry(flags, async (api, output) => {
-        const { items } = await api.call<{ items: RoleDocument[] }>('GET', '/v1/roles');
-        output.answer(items, () =>
-          table(
-            ['ROLE', 'RULES'],
-            items.map(({ name, rules }) => [name, rules.length]),
-          ),
-        );
-      }),
-    );
-  verb(roles.command('show <role>'), 'roles show device')
-    .description('one role with its rules')
-    .action((name: string, flags: NounFlags) =>
-      withRegistry(flags, async (api, output) => {
-        const role = await api.call<RoleDocument>('GET', `/v1/roles/${encodeURIComponent(name)}`);
-        const rows = role.rules.map(({ allow, pattern, maxQos = 2, retain = false }) => [
-          allow,
-          pattern,
-          maxQos,
-          retain ? 'retain' : '',
-        ]);
-        output.answer(role, () => table(['MAY', 'PATTERN', 'QOS', ''], rows));
-      }),
-    );
-  verb(roles.command('set <role> <file>'), 'roles set gauge gauge-role.json')
-    .description('write a role from a JSON file; sessions go on by the new rules at once')
-    .action((name: string, file: string, flags: NounFlags) =>
-      withRegistry(flags, async (api, output) => {
-        const { rules, severalSessions = false } = JSON.parse(readFileSync(file, 'utf8')) as RoleDocument;
-        const role = await api.call<RoleDocument>('PUT', `/v1/roles/${encodeURIComponent(name)}`, {
-          rules,
-          severalSessions,
-        });
-        output.answer(role, () => [
-          `The role ${role.name} has ${role.rules.length} rules; live sessions are judged by them now.`,
-        ]);
       }),
     );
 }

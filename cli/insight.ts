@@ -1,27 +1,13 @@
-/** `fleetgate explain`, `audit`, `ca`, `status` and `doctor`: what happened, and whether all is well. */
-import { X509Certificate } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+/** `fleetgate explain`, `audit`, `status` and `doctor`: what happened, and whether all is well. */
+import { existsSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { parseTimestamp, systemClock } from '#common/clock.ts';
 import type { Decision } from '#common/contract/decision.ts';
 import { Fault } from '#common/fault.ts';
+import { caCertificates } from './ca.ts';
 import { type NounFlags, verb, withRegistry } from './noun.ts';
-import { facts, openOutput, paint, table } from './output.ts';
+import { facts, openOutput, paint } from './output.ts';
 import { whereabouts } from './where.ts';
-
-interface AuditEntry {
-  id: number;
-  time: string;
-  actor: string;
-  action: string;
-  target: string;
-}
-
-interface Verdict {
-  intact: boolean;
-  entries: number;
-  brokenAt: number | null;
-}
 
 interface StatusReport {
   verdict: string;
@@ -64,40 +50,6 @@ export function insightCommands(program: Command): void {
       }),
     );
 
-  const audit = program.command('audit').description('who did what');
-  verb(audit.command('list'), 'audit list --since 100')
-    .description('who did what, oldest first')
-    .option('--since <id>', 'after this entry', '0')
-    .option('--limit <n>', 'at most so many', '100')
-    .action((flags: NounFlags & { since: string; limit: string }) =>
-      withRegistry(flags, async (api, output) => {
-        const { items } = await api.call<{ items: AuditEntry[] }>(
-          'GET',
-          `/v1/audit?since=${Number(flags.since)}&limit=${Number(flags.limit)}`,
-        );
-        output.answer(items, () =>
-          table(
-            ['#', 'TIME', 'WHO', 'DID', 'TO'],
-            items.map(({ id, time, actor, action, target }) => [id, time, actor, action, target]),
-          ),
-        );
-      }),
-    );
-  verb(audit.command('verify'), 'audit verify')
-    .description('check that no entry was changed')
-    .action((flags: NounFlags) =>
-      withRegistry(flags, async (api, output) => {
-        const verdict = await api.call<Verdict>('GET', '/v1/audit/verdict');
-        const broken = `The chain of the audit is broken at entry ${verdict.brokenAt}: it, or one before it, was changed afterwards.`;
-        output.answer(verdict, () => [
-          verdict.intact
-            ? `The audit is intact: ${verdict.entries} entries, each following from the one before.`
-            : paint('red', broken),
-        ]);
-        if (!verdict.intact) process.exitCode = 1;
-      }),
-    );
-
   verb(program.command('status'), 'status')
     .description('how things stand')
     .action((flags: NounFlags) =>
@@ -118,53 +70,10 @@ export function insightCommands(program: Command): void {
       }),
     );
 
-  const ca = program.command('ca').description('the certificate authority');
-  verb(ca.command('show'), 'ca show')
-    .description('the certificates of the CA')
-    .action((flags: NounFlags) => {
-      const certificates = caCertificates(flags);
-      const rows = certificates.map((each) => [
-        each.subject.replaceAll('\n', ', '),
-        each.validTo,
-        each.fingerprint256,
-      ]);
-      openOutput(flags.json === true).answer(
-        certificates.map(({ subject, validFrom, validTo, fingerprint256 }) => ({
-          subject,
-          validFrom,
-          validTo,
-          fingerprint256,
-        })),
-        () => table(['SUBJECT', 'UNTIL', 'FINGERPRINT'], rows),
-      );
-    });
-  verb(ca.command('export'), 'ca export > ca.crt')
-    .description('the CA bundle as PEM')
-    .action((flags: NounFlags) => {
-      const bundle = readFileSync(caFile(flags), 'utf8');
-      openOutput(flags.json === true).answer({ ca: bundle }, () => [bundle.trimEnd()]);
-    });
-
   verb(program.command('doctor'), 'doctor')
     .description('look for what is wrong on this machine')
     .action((flags: NounFlags) => doctor(flags));
 }
-
-function caFile(flags: NounFlags): string {
-  const { ca } = whereabouts(flags);
-  if (!ca)
-    throw new Fault(
-      'not-found',
-      'No CA bundle is known here; name one with --ca FILE, or the data folder with --data DIR.',
-    );
-  return ca;
-}
-
-const caCertificates = (flags: NounFlags): X509Certificate[] =>
-  readFileSync(caFile(flags), 'utf8')
-    .split(/(?<=-----END CERTIFICATE-----\n)/)
-    .filter((pem) => pem.trim() !== '')
-    .map((pem) => new X509Certificate(pem));
 
 async function doctor(flags: NounFlags): Promise<void> {
   const where = whereabouts(flags);

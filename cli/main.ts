@@ -15,6 +15,7 @@ type Commands = (program: Command) => void;
 /** Each noun's file is loaded when it is asked for: a server does not carry the simulator in its heap. */
 const servers = async (): Promise<Commands> => (await import('./server-commands.ts')).serverCommands;
 const insight = async (): Promise<Commands> => (await import('./insight.ts')).insightCommands;
+const policies = async (): Promise<Commands> => (await import('./policies.ts')).policyCommands;
 const loaders: Record<string, () => Promise<Commands>> = {
   up: servers,
   registry: servers,
@@ -25,13 +26,19 @@ const loaders: Record<string, () => Promise<Commands>> = {
   enroll: async () => (await import('./enroll.ts')).enrollCommand,
   fleets: async () => (await import('./fleets.ts')).fleetCommands,
   tokens: async () => (await import('./fleets.ts')).tokenCommands,
-  roles: async () => (await import('./fleets.ts')).roleCommands,
+  profiles: async () => (await import('./profiles.ts')).profileCommands,
+  claims: async () => (await import('./claims.ts')).claimCommands,
+  enrollments: async () => (await import('./enrollments.ts')).enrollmentCommands,
+  policies,
+  roles: policies,
+  operators: async () => (await import('./operators.ts')).operatorCommands,
+  anchors: async () => (await import('./anchors.ts')).anchorCommands,
   devices: async () => (await import('./devices.ts')).deviceCommands,
   certificates: async () => (await import('./devices.ts')).certificateCommands,
   explain: insight,
-  audit: insight,
+  audit: async () => (await import('./audit.ts')).auditCommands,
   status: insight,
-  ca: insight,
+  ca: async () => (await import('./ca.ts')).caCommands,
   doctor: insight,
 };
 

@@ -16,6 +16,8 @@ export const verb = (command: Command, example: string): Command =>
     .option('--registry <url>', 'registry elsewhere')
     .option('--token-file <file>', 'API token for it')
     .option('--ca <file>', 'CA bundle for it')
+    .option('--cert <file>', 'certificate of an operator, instead of a token')
+    .option('--key <file>', 'key of that certificate')
     .option('--json', 'one JSON document')
     .addHelpText('after', `\nExample:\n  fleetgate ${example}`);
 
@@ -24,7 +26,7 @@ export async function withRegistry(
   flags: NounFlags,
   run: (api: RegistryApi, output: Output) => Promise<void>,
 ): Promise<void> {
-  await using api = openRegistryApi(registryAccess(flags));
+  await using api = openRegistryApi(asked(() => registryAccess(flags)));
   await run(api, openOutput(flags.json === true));
 }
 

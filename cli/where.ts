@@ -25,6 +25,9 @@ export interface WhereFlags {
   https?: string;
   tokenFile?: string;
   ca?: string;
+  /** PEM of an operator's certificate and its key: instead of a token. */
+  cert?: string;
+  key?: string;
 }
 
 const file = (data: string) => join(data, 'fleetgate.json');
@@ -50,17 +53,27 @@ export function whereabouts(flags: WhereFlags): Whereabouts {
 export interface RegistryAccess {
   url: string;
   ca: string;
-  token: string;
+  /** Null for one that calls by certificate. */
+  token: string | null;
+  identity?: { readonly cert: string; readonly key: string };
 }
 
 /** Faults `not-found` with what to do when there is no server to be found. */
 export function registryAccess(flags: WhereFlags): RegistryAccess {
   const { registry, ca, adminTokenFile } = whereabouts(flags);
-  if (!registry || !ca || !adminTokenFile) {
+  const { cert, key } = flags;
+  if ((cert === undefined) !== (key === undefined))
+    throw new Fault('malformed', '--cert and --key go together: the certificate of an operator and its key.');
+  if (!registry || !ca || (!adminTokenFile && !cert)) {
     throw new Fault(
       'not-found',
-      'No Fleetgate is known here. Start one with "fleetgate up", or name one: --registry URL --ca FILE --token-file FILE (or --data DIR).',
+      'No Fleetgate is known here. Start one with "fleetgate up", or name one: --registry URL --ca FILE, and --token-file FILE or --cert FILE --key FILE (or --data DIR).',
     );
   }
-  return { url: registry, ca: readFileSync(ca, 'utf8'), token: readFileSync(adminTokenFile, 'utf8').trim() };
+  const where = { url: registry, ca: readFileSync(ca, 'utf8') };
+  if (cert && key) {
+    const identity = { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
+    return { ...where, token: null, identity };
+  }
+  return { ...where, token: readFileSync(adminTokenFile!, 'utf8').trim() };
 }

@@ -23,6 +23,7 @@ export const faultKinds = [
   'no-certificate',
   'untrusted-certificate',
   'unknown-certificate',
+  'certificate-malformed',
   'leaf-profile',
   'certificate-expired',
   'certificate-not-yet-valid',

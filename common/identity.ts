@@ -49,14 +49,23 @@ export function parseFingerprint(text: string): Fingerprint {
   );
 }
 
+/** What the URI SANs of a fleet begin with. */
+export const fleetUri = (trustDomain: string, fleet: FleetId): string =>
+  `spiffe://${trustDomain}/fleet/${fleet}`;
+
 /** The URI SAN of a device certificate (SPIFFE-ID, section 2). */
 export function deviceUri(trustDomain: string, fleet: FleetId, device: DeviceId): string {
-  return `spiffe://${trustDomain}/fleet/${fleet}/device/${device}`;
+  return `${fleetUri(trustDomain, fleet)}/device/${device}`;
 }
 
 /** The URI SAN of a gateway certificate. */
 export function gatewayUri(trustDomain: string, gateway: string): string {
   return `spiffe://${trustDomain}/gateway/${gateway}`;
+}
+
+/** The URI SAN of an operator's certificate. Names of operators are written like those of fleets. */
+export function operatorUri(trustDomain: string, operator: string): string {
+  return `spiffe://${trustDomain}/operator/${operator}`;
 }
 
 /** The gateway named by a URI SAN of this trust domain, or undefined. */

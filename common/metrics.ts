@@ -68,6 +68,16 @@ export function openMetrics() {
       'From the registry commit to the end of the last connection.',
       latencyBuckets,
     ),
+    crlNextUpdateTimestampSeconds: gauge(
+      'crl_next_update_timestamp_seconds',
+      'When the CRL that is published for an issuer ends, in seconds since 1970.',
+      ['issuer'],
+    ),
+    foreignStatusRemainingSeconds: gauge(
+      'foreign_status_remaining_seconds',
+      'How long the revocation state of the certificates of a foreign CA is known; below 0 they are refused.',
+      ['issuer'],
+    ),
     directoryLagSeconds: gauge(
       'directory_lag_seconds',
       'How long ago the directory was last known to be complete.',
@@ -83,6 +93,7 @@ export function openMetrics() {
   }
   for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
   metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
+  metrics.enrollmentsTotal.inc({ result: 'pending', reason: 'approval-pending' }, 0);
   for (const reason of faultKinds) metrics.enrollmentsTotal.inc({ result: 'refused', reason }, 0);
   for (const within of ['1d', '7d', '30d']) metrics.certificatesExpiring.set({ within }, 0);
   for (const result of ['issued', 'repeated']) metrics.renewalsTotal.inc({ result, reason: 'none' }, 0);

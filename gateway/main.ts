@@ -5,7 +5,9 @@ import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor } from '#common/ops-door.ts';
 import { DirectoryCorridor } from './admission/corridor.ts';
+import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
+import { mayRetain } from './admission/standing-right.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
 import { HttpDoor } from './http/door.ts';
 import { MqttDoor } from './mqtt/door.ts';
@@ -50,8 +52,10 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const sightings = opened.use(
     new Sightings({ ask: line.ask, clock, log, intervalMs: settings.upstream.sightingInterval }),
   );
+  const introduction = new Introduction({ directory, ask: line.ask, limits: settings.limits, clock });
   const corridor = new DirectoryCorridor({
     directory,
+    introduction,
     journal,
     metrics,
     clock,
@@ -78,12 +82,22 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     sessions,
   };
   const { intake } = telemetry;
-  const mqtt = opened.use(await MqttDoor.open({ ...door, settings: settings.mqtt, intake, ask: line.ask }));
+  const mqtt = opened.use(
+    await MqttDoor.open({
+      ...door,
+      settings: settings.mqtt,
+      intake,
+      ask: line.ask,
+      mayRetain: (device, topic) => mayRetain(directory, device, topic),
+    }),
+  );
   const https = opened.use(
     await HttpDoor.open({
       ...door,
       settings: settings.https,
       topics: settings.mqtt,
+      ask: line.ask,
+      enrollRatePerAddress: settings.limits.enrollRatePerAddress,
       intake,
       audience: mqtt.broker,
     }),

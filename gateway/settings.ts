@@ -1,7 +1,7 @@
 /** What can be set of a gateway: every key with its default, and its meaning in a sentence. Durations are milliseconds
  * and sizes bytes once loaded. docs/configuration.md lists the same keys, and a law compares the two. */
 import Type, { type Static } from 'typebox';
-import { Count, Duration, Port, Section, Size, Text } from '#common/config/schema.ts';
+import { Count, Duration, Flag, Port, Section, Size, Text } from '#common/config/schema.ts';
 
 export const mqttSettings = Section(
   {
@@ -47,6 +47,8 @@ export const httpsSettings = Section(
     maxBodySize: Size('256KiB', 'Longest body of one telemetry or event request.'),
     maxBatchSize: Size('4MiB', 'Longest body of one batch.'),
     maxBatchEvents: Count(10_000, 'Most events of one batch.'),
+    maxEnrollBody: Size('64KiB', 'Longest body of one EST request or renewal.'),
+    maxEnrollUnderway: Count(200, 'Most EST requests and renewals that wait for the registry at once.'),
     headersTimeout: Duration('10s', 'A request whose headers have not arrived by then is closed.'),
     requestTimeout: Duration('60s', 'A request whose body has not arrived by then is closed.'),
     keepAliveTimeout: Duration('75s', 'An idle connection is closed after so long.'),
@@ -71,7 +73,17 @@ export const limitSettings = Section(
       1000,
       'Most new connections a second of one address; bursts of twice that pass.',
     ),
+    enrollRatePerAddress: Count(
+      50,
+      'Most EST requests and renewals a second of one address; bursts of twice that pass.',
+    ),
     handshakeTimeout: Duration('10s', 'A TLS handshake that is not done by then is ended.'),
+    maxIntroductions: Count(200, 'Most certificates of foreign CAs that are being made known at once.'),
+    introductionTimeout: Duration('10s', 'A registry that has not answered for one by then is away.'),
+    strangersPerAddress: Count(
+      100,
+      'Most unknown certificates a second of one address whose chain is looked at; bursts of twice that pass.',
+    ),
     journalSize: Count(10_000, 'Decisions at the door that are kept in memory.'),
   },
   'Limits before and at the door.',
@@ -96,6 +108,10 @@ export const tlsSettings = Section(
     minVersion: Type.Enum(['TLSv1.2', 'TLSv1.3'], { default: 'TLSv1.2', description: 'Lowest TLS version.' }),
     groups: Text('X25519MLKEM768:X25519:P-256:P-384', 'Key agreement groups, best first.'),
     ticketLifetime: Duration('1h', 'How long a TLS session can be resumed.'),
+    stapling: Flag(
+      true,
+      'Whether clients that ask get an OCSP answer about the door; it costs every handshake some 30 µs.',
+    ),
   },
   'TLS of the device doors.',
 );

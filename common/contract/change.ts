@@ -13,6 +13,7 @@ export const changeKinds = [
   'certificate-held',
   'certificate-reinstated',
   'certificate-expired',
+  'certificate-status',
   'certificates-revoked',
   'device-registered',
   'device-changed',
@@ -29,6 +30,7 @@ export type ChangeKind = (typeof changeKinds)[number];
 export const silentChanges: readonly ChangeKind[] = [
   'certificate-issued',
   'certificate-expired',
+  'certificate-status',
   'fleet-created',
 ];
 

@@ -95,7 +95,12 @@ export interface RoleDocument {
   readonly rules: readonly RoleRule[];
   /** May hold several sessions at once, with client ids `<device>/<suffix>` or `<device>:<suffix>`. */
   readonly severalSessions: boolean;
+  /** A Will on a Sparkplug NDEATH topic that the rules grant is published even when the device is cut off; false when absent. */
+  readonly lastWord?: boolean;
 }
+
+export const httpMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+export type HttpMethod = (typeof httpMethods)[number];
 
 export interface RoleRule {
   readonly allow: RoleAction;
@@ -104,4 +109,9 @@ export interface RoleRule {
   readonly maxQos?: 0 | 1 | 2;
   /** May set RETAIN; false when absent. Publish rules only. */
   readonly retain?: boolean;
+  /**
+   * Of http rules: what one may do there. When absent, a device may do anything at its door, and an operator may read at
+   * the registry's.
+   */
+  readonly methods?: readonly HttpMethod[];
 }

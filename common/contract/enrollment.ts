@@ -56,6 +56,13 @@ export interface EstAnswer {
   readonly body: string;
 }
 
+/** The answer ends at its nextUpdate; a newer one can be had from `freshUntilMs` on. */
+export interface StapleAnswer {
+  readonly response: string;
+  readonly freshUntilMs: number;
+  readonly endsAtMs: number;
+}
+
 /** The questions, each with its answer. A refusal is a Fault on both sides of the line. */
 export interface LineAsks {
   /** A certificate of a foreign CA is to be known: answered with its entry once the registry has recorded it. */
@@ -69,6 +76,8 @@ export interface LineAsks {
     readonly answer: IssuedCertificate;
   };
   readonly est: { readonly ask: EstAsk; readonly answer: EstAnswer };
+  /** An OCSP answer about a door certificate of the gateway that asks (DER in base64), to be stapled. */
+  readonly staple: { readonly ask: { readonly certificate: string }; readonly answer: StapleAnswer };
   readonly sighted: { readonly ask: { readonly sightings: readonly Sighting[] }; readonly answer: null };
 }
 export type LineAsk = keyof LineAsks;

@@ -2,6 +2,7 @@
  * The process line: what the registry asks of a gateway, and what a gateway asks of the registry.
  * A direct call when both run in one process; mTLS and JSON when they do not (docs/architecture.md).
  */
+import type { LiveScope } from './bulk.ts';
 import type { Change } from './change.ts';
 import type { Decision, DecisionQuery } from './decision.ts';
 import type { Directory } from './directory.ts';
@@ -14,6 +15,8 @@ export interface GatewayPeer {
   /** Brings directory and live connections in line with the change; answers when the connections are closed. */
   apply(change: Change): Promise<ClosedSession[]>;
   sessions(device: string): Promise<SessionView[]>;
+  /** How many live connections there are. */
+  live(scope: LiveScope): Promise<number>;
   decisions(query: DecisionQuery): Promise<Decision[]>;
 }
 
@@ -32,6 +35,8 @@ export interface DoorCertificateSource {
   readonly current: DoorCertificate;
   /** Returns how to stop listening. */
   onRenewed(use: (certificate: DoorCertificate) => void): () => void;
+  /** An OCSP answer about the current certificate, to be stapled (RFC 6066, section 8); null while there is none. */
+  staple(): Buffer | null;
 }
 
 /** The registry, as a gateway sees it: the embedded one, or a replica that follows a remote one. */
@@ -57,12 +62,14 @@ export type FeedLine =
 /** Asked over the feed, answered by `POST /v1/gateways/{name}/answers` with the same id. */
 export type Question =
   | { readonly id: string; readonly ask: 'sessions'; readonly device: string }
+  | { readonly id: string; readonly ask: 'live'; readonly scope: LiveScope }
   | { readonly id: string; readonly ask: 'decisions'; readonly query: DecisionQuery };
 
 /** Body of `POST /v1/gateways/{name}/answers`. `applied` is sent for every change that has arrived. */
 export type Answer =
   | { readonly applied: number; readonly closed: ClosedSession[] }
   | { readonly question: string; readonly sessions: SessionView[] }
+  | { readonly question: string; readonly live: number }
   | { readonly question: string; readonly decisions: Decision[] };
 
 /** Body and answer of `POST /v1/gateways`: a gateway asks for the certificate of its doors, and renews it. */

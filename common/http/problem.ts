@@ -18,6 +18,7 @@ export const httpStatus = {
   'no-certificate': 401,
   'untrusted-certificate': 401,
   'unknown-certificate': 401,
+  'certificate-malformed': 400,
   'leaf-profile': 401,
   'certificate-expired': 401,
   'certificate-not-yet-valid': 401,

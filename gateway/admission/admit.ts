@@ -4,11 +4,14 @@ import type { DecisionCheck } from '#common/contract/decision.ts';
 import type { DirectoryEntry, FleetTerms, IssuerEntry } from '#common/contract/directory.ts';
 import { Fault } from '#common/fault.ts';
 import type { Peer } from '../door/peer.ts';
+import type { Finding } from './finding.ts';
 
 /** Everything that admission depends on. */
 export interface Arrival {
   readonly peer: Peer;
   readonly entry: DirectoryEntry | undefined;
+  /** What was found out about a certificate that the directory did not know; undefined when it did. */
+  readonly finding: Finding | undefined;
   /** Of the entry: who issued it, and the terms of its fleet. */
   readonly issuer: IssuerEntry | undefined;
   readonly terms: FleetTerms | undefined;
@@ -30,7 +33,7 @@ interface Check {
 
 /**
  * Checks that need a directory entry come after `known`, and are asked only when there is one. A certificate that has one
- * is, byte for byte, one that the registry has issued or accepted: what TLS thinks of its chain adds nothing.
+ * is, byte for byte, one that the registry has issued or accepted: its chain was validated then.
  */
 const checks: readonly Check[] = [
   {
@@ -43,17 +46,9 @@ const checks: readonly Check[] = [
   },
   {
     name: 'chain trusted',
-    see: ({ peer, entry }) =>
-      entry ? `recorded, of ${entry.issuer}` : (peer.chainError ?? 'leads to a trust anchor'),
-    judge: ({ peer, entry }) => (peer.chainError && !entry ? chainFault(peer.chainError) : null),
-  },
-  {
-    name: 'leaf profile',
-    see: ({ peer, entry }) => (entry ? 'recorded' : (peer.leafError ?? 'a leaf for clientAuth')),
-    judge: ({ peer, entry }) =>
-      peer.leafError && !entry
-        ? new Fault('leaf-profile', `This is no device certificate: ${peer.leafError}.`)
-        : null,
+    see: ({ entry, finding }) =>
+      entry ? `recorded, of ${entry.issuer}` : (finding?.path ?? 'not looked at'),
+    judge: ({ entry, finding }) => (entry ? null : (finding?.pathFault ?? null)),
   },
   {
     name: 'directory fresh',
@@ -68,11 +63,16 @@ const checks: readonly Check[] = [
   },
   {
     name: 'known',
-    see: ({ entry }) => (entry ? `${entry.fleet}/${entry.device}` : 'not in the directory'),
-    judge: ({ entry }) =>
+    see: ({ entry, finding }) =>
+      entry ? `${entry.fleet}/${entry.device}` : (finding?.introduction ?? 'not in the directory'),
+    judge: ({ entry, finding }) =>
       entry
         ? null
-        : new Fault('unknown-certificate', 'The registry does not know this certificate; enroll the device.'),
+        : (finding?.fault ??
+          new Fault(
+            'unknown-certificate',
+            'The registry does not know this certificate; enroll the device.',
+          )),
   },
 ];
 
@@ -212,16 +212,5 @@ function isBound(clientId: string, device: string, severalSessions: boolean): bo
     clientId.startsWith(device) &&
     (separator === '/' || separator === ':') &&
     clientId.length > device.length + 1
-  );
-}
-
-function chainFault(error: string): Fault {
-  if (error === 'CERT_HAS_EXPIRED')
-    return new Fault('certificate-expired', 'This certificate has expired; enroll the device anew.');
-  if (error === 'CERT_NOT_YET_VALID')
-    return new Fault('certificate-not-yet-valid', 'This certificate is not valid yet; check the clocks.');
-  return new Fault(
-    'untrusted-certificate',
-    `This certificate does not lead to a trust anchor of this gateway (${error}).`,
   );
 }

@@ -8,12 +8,15 @@ import type { Fingerprint } from '#common/identity.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { Peer } from '../door/peer.ts';
 import { type Arrival, refusalOf, scopeOf } from './admit.ts';
+import type { Finding } from './finding.ts';
+import type { Introduction } from './introduction.ts';
 import type { Journal } from './journal.ts';
 import { rightsOf } from './role.ts';
 import type { Admitted, Corridor, Refused, Verdict } from './verdict.ts';
 
 export interface DirectoryCorridorOptions {
   directory: Directory;
+  introduction: Introduction;
   journal: Journal;
   metrics: Metrics;
   clock: Clock;
@@ -30,10 +33,19 @@ export class DirectoryCorridor implements Corridor {
     this.#options = options;
   }
 
-  judge(protocol: Protocol, peer: Peer, clientId: string | null): Verdict {
-    const { directory, journal, metrics, clock, saw } = this.#options;
-    const entry = peer.fingerprint === null ? undefined : directory.find(peer.fingerprint);
-    const verdict = this.#verdict(peer, entry, clientId);
+  isKnown(peer: Peer): boolean {
+    return this.#options.introduction.isKnown(peer, this.#entry(peer));
+  }
+
+  findOut(peer: Peer, chain: readonly Buffer[]): Promise<Finding> {
+    return this.#options.introduction.find(peer, chain);
+  }
+
+  judge(protocol: Protocol, peer: Peer, clientId: string | null, finding?: Finding): Verdict {
+    const { journal, metrics, clock, saw } = this.#options;
+    // A finding that is older than what the feed has brought since is not heard.
+    const entry = fresher(this.#entry(peer), finding?.entry);
+    const verdict = this.#verdict(peer, entry, clientId, finding);
     const reason = verdict.admitted ? null : verdict.fault.kind;
     const nowMs = clock.now();
     journal.add({ timeMs: nowMs, protocol, arrival: verdict.arrival, reason, beyond: null });
@@ -47,13 +59,16 @@ export class DirectoryCorridor implements Corridor {
   }
 
   reconsider(session: { peer: Peer; clientId: string | null }, entry: DirectoryEntry): Verdict {
-    return this.#verdict(session.peer, entry, session.clientId);
+    return this.#verdict(session.peer, entry, session.clientId, undefined);
+  }
+
+  #entry({ fingerprint }: Peer): DirectoryEntry | undefined {
+    return fingerprint === null ? undefined : this.#options.directory.find(fingerprint);
   }
 
   refuse(protocol: Protocol, peer: Peer, clientId: string | null, fault: Fault): void {
-    const { directory, journal, metrics, clock } = this.#options;
-    const entry = peer.fingerprint === null ? undefined : directory.find(peer.fingerprint);
-    const arrival = this.#arrival(peer, entry, clientId, false);
+    const { journal, metrics, clock } = this.#options;
+    const arrival = this.#arrival(peer, this.#entry(peer), clientId, false, undefined);
     journal.add({ timeMs: clock.now(), protocol, arrival, reason: fault.kind, beyond: fault.message });
     metrics.connectsTotal.inc({ protocol, result: 'refused', reason: fault.kind });
   }
@@ -62,11 +77,12 @@ export class DirectoryCorridor implements Corridor {
     peer: Peer,
     entry: DirectoryEntry | undefined,
     clientId: string | null,
+    finding: Finding | undefined,
   ): (Admitted | Refused) & { arrival: Arrival } {
     const rights = entry && rightsOf(this.#options.directory.role(entry.role), entry);
-    const arrival = this.#arrival(peer, entry, clientId, rights?.severalSessions ?? false);
+    const arrival = this.#arrival(peer, entry, clientId, rights?.severalSessions ?? false, finding);
     const fault = refusalOf(arrival);
-    if (fault || !entry || !rights) return { admitted: false, fault: fault!, entry, arrival };
+    if (fault || !entry || !rights) return { admitted: false, fault: fault!, entry, rights, arrival };
     if (scopeOf(arrival) === 'renewal')
       return { admitted: true, entry, rights: rightsOf(renewalRole, entry), arrival };
     return { admitted: true, entry, rights, arrival };
@@ -77,11 +93,13 @@ export class DirectoryCorridor implements Corridor {
     entry: DirectoryEntry | undefined,
     clientId: string | null,
     severalSessions: boolean,
+    finding: Finding | undefined,
   ): Arrival {
     const { directory, clock, maxLagMs } = this.#options;
     return {
       peer,
       entry,
+      finding,
       issuer: entry && directory.issuer(entry.issuer),
       terms: entry && directory.fleet(entry.fleet),
       clientId,
@@ -91,4 +109,15 @@ export class DirectoryCorridor implements Corridor {
       nowMs: clock.now(),
     };
   }
+}
+
+/** The directory's word, unless the registry has just looked at the certificate again and the feed lags behind. */
+function fresher(
+  known: DirectoryEntry | undefined,
+  found: DirectoryEntry | undefined,
+): DirectoryEntry | undefined {
+  if (!known || !found) return known ?? found;
+  return (found.statusUntilMs ?? 0) > (known.statusUntilMs ?? 0) && known.certificateState === 'issued'
+    ? found
+    : known;
 }

@@ -1,14 +1,16 @@
 /** Roles at work: a document is compiled once, and bound to a device by filling in its variables. Denied unless granted. */
-import type { DirectoryEntry, RoleAction, RoleDocument, RoleRule } from '#common/contract/directory.ts';
+import type { DirectoryEntry, RoleAction, RoleDocument } from '#common/contract/directory.ts';
 import { renewalRole } from '#common/contract/role-defaults.ts';
+import {
+  type BoundRule,
+  bindRule,
+  grantsFilter,
+  grantsPublish,
+  grantsRequest,
+  sharedFilter,
+} from '#common/contract/role-match.ts';
+import { filterMatches } from '#common/topic-match.ts';
 import type { Rights } from '../sessions/rights.ts';
-import { filterCovers, filterMatches } from './topic-match.ts';
-
-interface BoundRule {
-  readonly levels: readonly string[];
-  readonly maxQos: 0 | 1 | 2;
-  readonly retain: boolean;
-}
 
 /** A role with no rule: what a device has whose role the directory does not know. */
 const nothing: RoleDocument = { name: 'nothing', rules: [], severalSessions: false };
@@ -38,9 +40,7 @@ class RoleRights implements Rights {
 
   mayPublish(topic: string, qos: number, retain: boolean): boolean {
     const levels = topic.split('/');
-    return this.#rules('publish').some(
-      (rule) => qos <= rule.maxQos && (!retain || rule.retain) && filterMatches(rule.levels, levels),
-    );
+    return this.#rules('publish').some((rule) => grantsPublish(rule, levels, qos, retain));
   }
 
   maySubscribe(filter: string): 0 | 1 | 2 | null {
@@ -48,8 +48,7 @@ class RoleRights implements Rights {
     if (asked === null) return null;
     let granted: 0 | 1 | 2 | null = null;
     for (const rule of this.#rules('subscribe')) {
-      if ((granted === null || rule.maxQos > granted) && filterCovers(rule.levels, asked))
-        granted = rule.maxQos;
+      if ((granted === null || rule.maxQos > granted) && grantsFilter(rule, asked)) granted = rule.maxQos;
     }
     return granted;
   }
@@ -59,52 +58,27 @@ class RoleRights implements Rights {
     return this.#rules('subscribe').some((rule) => filterMatches(rule.levels, levels));
   }
 
-  mayRequest(path: string): boolean {
+  mayRequest(path: string, method?: string): boolean {
     const levels = path.split('/');
-    return this.#rules('http').some((rule) => filterMatches(rule.levels, levels));
+    return this.#rules('http').some((rule) => grantsRequest(rule, levels, method));
+  }
+
+  mayHaveLastWord(topic: string): boolean {
+    return this.#role.lastWord === true && isDeathTopic(topic);
   }
 
   #rules(action: RoleAction): readonly BoundRule[] {
     this.#bound ??= {};
-    this.#bound[action] ??= this.#role.rules.flatMap((rule) =>
-      rule.allow === action ? bind(rule, this.#entry) : [],
-    );
+    this.#bound[action] ??= this.#role.rules.flatMap((rule) => {
+      const bound = rule.allow === action ? bindRule(rule, this.#entry) : null;
+      return bound === null ? [] : [bound];
+    });
     return this.#bound[action];
   }
 }
 
-const variable = /\$\{([^}]*)\}/g;
-
-/** The rule with its variables filled in; nothing when one is missing or could be read as more than a name. */
-function bind(rule: RoleRule, entry: DirectoryEntry): BoundRule[] {
-  let whole = true;
-  const pattern = rule.pattern.replace(variable, (_all, name: string) => {
-    const value = variableOf(name, entry);
-    if (value === undefined || value === '' || /[+#/\0]/.test(value)) whole = false;
-    return value ?? '';
-  });
-  return whole
-    ? [{ levels: pattern.split('/'), maxQos: rule.maxQos ?? 2, retain: rule.retain ?? false }]
-    : [];
-}
-
-function variableOf(name: string, entry: DirectoryEntry): string | undefined {
-  if (name === 'device.id') return entry.device;
-  if (name === 'device.fleet') return entry.fleet;
-  const attribute = name.startsWith('device.attributes.') ? name.slice('device.attributes.'.length) : '';
-  return Object.hasOwn(entry.attributes, attribute) ? entry.attributes[attribute] : undefined;
-}
-
-/** The levels to judge: `$share/<group>/<filter>` as `<filter>`; any other `$`, or a broken share, as nothing. */
-function sharedFilter(filter: string): readonly string[] | null {
-  const levels = filter.split('/');
-  if (levels[0] !== '$share') return filter.startsWith('$') ? null : levels;
-  const group = levels[1];
-  const broken =
-    group === undefined ||
-    group === '' ||
-    /[+#]/.test(group) ||
-    levels.length < 3 ||
-    levels[2]?.startsWith('$');
-  return broken ? null : levels.slice(2);
+/** `spBv1.0/<group>/NDEATH/<node>`, with or without more (Sparkplug 3.0.0, section 6.4.1). */
+function isDeathTopic(topic: string): boolean {
+  const [namespace, group = '', kind, node = ''] = topic.split('/');
+  return namespace === 'spBv1.0' && group !== '' && kind === 'NDEATH' && node !== '';
 }

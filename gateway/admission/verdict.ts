@@ -4,6 +4,7 @@ import type { Protocol } from '#common/contract/receipt.ts';
 import type { Fault } from '#common/fault.ts';
 import type { Peer } from '../door/peer.ts';
 import type { Rights } from '../sessions/rights.ts';
+import type { Finding } from './finding.ts';
 
 export type Verdict = Admitted | Refused;
 
@@ -18,12 +19,18 @@ export interface Refused {
   readonly fault: Fault;
   /** Known even when refused, if the certificate is. */
   readonly entry: DirectoryEntry | undefined;
+  /** What its role would have granted. */
+  readonly rights: Rights | undefined;
 }
 
-/** Judges one arrival, writes the decision journal and counts it. Synchronous: a look-up and pure functions. */
+/** Judges one arrival, writes the decision journal and counts it. */
 export interface Corridor {
-  /** `clientId` is null for HTTPS. */
-  judge(protocol: Protocol, peer: Peer, clientId: string | null): Verdict;
+  /** Whether it can be judged at once; if not, what is to be known of it must be found out before. */
+  isKnown(peer: Peer): boolean;
+  /** `chain` as shown, leaf first, DER. Takes a while: ask afterwards whether the peer is still there. Never rejects. */
+  findOut(peer: Peer, chain: readonly Buffer[]): Promise<Finding>;
+  /** Synchronous: a look-up and pure functions. `clientId` is null for HTTPS. */
+  judge(protocol: Protocol, peer: Peer, clientId: string | null, finding?: Finding): Verdict;
   /** The rights of a live session after its entry has changed, or the fault that ends it. */
   reconsider(session: { peer: Peer; clientId: string | null }, entry: DirectoryEntry): Verdict;
   /** A refusal that came before or after the judgement: a deadline, a limit, a malformed CONNECT, a Will. */

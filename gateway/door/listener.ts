@@ -74,6 +74,9 @@ export class Listener implements AsyncDisposable {
       metrics.tlsHandshakesTotal.inc({ version: peer.tlsVersion, resumed, result: 'done' });
       options.onConnection(socket, peer, atMs);
     });
+    // For clients that ask (RFC 6066, section 8). Every handshake then stops by here to see whether this one does.
+    if (options.tls.stapling)
+      secure.on('OCSPRequest', (_certificate, _issuer, answer) => answer(null, doors.staple()));
     // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
     secure.on('tlsClientError', (_error, socket) => {
       metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
@@ -134,7 +137,8 @@ const tlsOptions = ({ tls: settings, alpn }: ListenerOptions) => ({
 const contextOf = ({ doors, tls: settings }: ListenerOptions) => ({
   key: doors.current.key,
   cert: doors.current.chain,
-  ca: doors.current.trust,
+  // TLS judges nobody, so it needs no anchors (docs/decisions/11-recorded-certificates.md); without this Node loads its own.
+  ca: [],
   minVersion: settings.minVersion as tls.SecureVersion,
   ecdhCurve: settings.groups,
   honorCipherOrder: true,

@@ -6,10 +6,6 @@ export interface Peer {
   readonly address: string;
   /** SHA-256 of the leaf's DER; null when no certificate was shown, also on a resumed session without one. */
   readonly fingerprint: Fingerprint | null;
-  /** Why the chain does not end in a trust anchor, in OpenSSL's word (`CERT_HAS_EXPIRED`); null when it does. */
-  readonly chainError: string | null;
-  /** What is wrong with the leaf itself (a CA, no clientAuth), in words; null when nothing is. */
-  readonly leafError: string | null;
   readonly resumed: boolean;
   /** `TLSv1.2` or `TLSv1.3`. */
   readonly tlsVersion: string;

@@ -3,17 +3,22 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { timestamp } from '#common/clock.ts';
+import type { AskRegistry } from '#common/contract/enrollment.ts';
+import { isEstPath } from '#common/contract/est-path.ts';
 import { Fault } from '#common/fault.ts';
 import { problemHeaders, problemOf } from '#common/http/problem.ts';
+import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
+import type { Peer } from '../door/peer.ts';
 import { denial } from '../sessions/rights.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import type { Intake } from '../telemetry/intake.ts';
+import { Enrollment } from './enrollment.ts';
 import { Receive } from './receive.ts';
-import { targetOf } from './routes.ts';
+import { renewalPath, targetOf } from './routes.ts';
 import { HttpSession } from './session.ts';
 
 export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused' | 'alpn'> & {
@@ -23,10 +28,15 @@ export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'o
   sessions: Sessions;
   intake: Intake;
   audience: Audience;
+  ask: AskRegistry;
+  enrollRatePerAddress: number;
 };
 
-/** Who is on the other end of a socket: a session, or why there is none. */
-type Guest = HttpSession | Fault;
+/**
+ * Who is on the other end of a socket: a session, or why there is none. Asked at the first request that needs to know, since
+ * EST is also for those who have no certificate yet; of somebody whom the directory does not know, it is found out then.
+ */
+type Guest = () => HttpSession | Fault | Promise<HttpSession | Fault>;
 
 /** How late a request that has run out of time may be noticed. */
 const deadlineCheckMs = 500;
@@ -77,7 +87,7 @@ export class HttpDoor implements AsyncDisposable {
       onConnection: (socket, peer) => {
         open.add(socket);
         socket.once('close', () => open.delete(socket));
-        guests.set(socket, HttpSession.admit(socket, peer, options));
+        guests.set(socket, guestOf(socket, peer, options));
         server.emit('connection', socket);
       },
     });
@@ -94,20 +104,40 @@ export class HttpDoor implements AsyncDisposable {
   }
 }
 
+/** Judged once, whatever comes of it; a socket that has closed while something was found out gets no session. */
+function guestOf(socket: TLSSocket, peer: Peer, options: HttpDoorOptions): Guest {
+  const { corridor } = options;
+  const stranger = async () => {
+    const finding = await corridor.findOut(peer, peerChain(socket));
+    return socket.destroyed
+      ? new Fault('unavailable', 'The connection has ended.')
+      : HttpSession.admit(socket, peer, options, finding);
+  };
+  let guest: ReturnType<Guest> | undefined;
+  return () => {
+    guest ??= corridor.isKnown(peer) ? HttpSession.admit(socket, peer, options) : stranger();
+    return guest;
+  };
+}
+
 /** Answers requests. */
 class Desk {
   readonly #receive: Receive;
+  readonly #enrollment: Enrollment;
   readonly #options: HttpDoorOptions;
 
   constructor(options: HttpDoorOptions) {
     this.#options = options;
     this.#receive = new Receive(options);
+    this.#enrollment = new Enrollment({ ...options, ratePerAddress: options.enrollRatePerAddress });
   }
 
   async serve(guest: Guest, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (isEstPath(request.url ?? '')) return this.#serveEst(request, response);
     try {
-      if (guest instanceof Fault) throw guest;
-      const { status, body } = await this.#answer(guest, request);
+      const session = await guest();
+      if (session instanceof Fault) return this.#refuse(session, response, { close: true });
+      const { status, body } = await this.#answer(session, request);
       send(
         response,
         status,
@@ -115,14 +145,27 @@ class Desk {
         request.method === 'HEAD' ? '' : JSON.stringify(body),
       );
     } catch (thrown) {
-      this.#refuse(Fault.of(thrown), guest instanceof Fault, response);
+      const fault = Fault.of(thrown);
+      // A renewal is no message: the registry counts it.
+      if (request.url !== renewalPath) this.#options.metrics.messagesRefusedTotal.inc({ reason: fault.kind });
+      this.#refuse(fault, response);
+    }
+  }
+
+  async #serveEst(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      const { status, headers, body } = await this.#enrollment.est(request);
+      if (!request.complete) response.shouldKeepAlive = false;
+      send(response, status, headers, request.method === 'HEAD' ? '' : body);
+    } catch (thrown) {
+      this.#refuse(Fault.of(thrown), response);
     }
   }
 
   async #answer(session: HttpSession, request: IncomingMessage): Promise<{ status: number; body: unknown }> {
     const target = targetOf(request.method ?? '', request.url ?? '');
     const path = (request.url ?? '').split('?', 1)[0]!;
-    if (!session.rights.mayRequest(path))
+    if (!session.rights.mayRequest(path, request.method))
       throw denial(
         session.rights,
         new Fault('forbidden', 'The role of this device does not grant this path.'),
@@ -134,19 +177,20 @@ class Desk {
         return { status: 202, body: await this.#receive.batch(session, request) };
       case 'me':
         return { status: 200, body: me(session) };
+      case 'renew':
+        return { status: 201, body: await this.#enrollment.renew(request) };
     }
   }
 
-  #refuse(fault: Fault, atTheDoor: boolean, response: ServerResponse): void {
-    const { log, metrics } = this.#options;
+  #refuse(fault: Fault, response: ServerResponse, { close } = { close: false }): void {
+    const { log } = this.#options;
     if (fault.kind === 'internal') log.error({ error: fault.cause }, 'A device request failed inside.');
-    if (!atTheDoor) metrics.messagesRefusedTotal.inc({ reason: fault.kind });
     if (response.headersSent || response.destroyed) return void response.destroy();
     const problem = problemOf(fault);
     const { allow } = fault.fields;
     // What is left of the body is not read: the connection cannot be used again. Nor can one that was refused.
     const unread = !response.req.complete;
-    if (unread || atTheDoor) response.shouldKeepAlive = false;
+    if (unread || close) response.shouldKeepAlive = false;
     const headers = { ...problemHeaders(fault), ...(typeof allow === 'string' && { allow }) };
     send(response, problem.status, headers, JSON.stringify(problem));
   }

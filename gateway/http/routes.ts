@@ -1,11 +1,12 @@
-/** The paths of the HTTPS door: one small table, matched without regular expressions over what a client sends. */
+/** The paths of the HTTPS door but those of EST: one small table, matched without regular expressions over what a client sends. */
 import type { EventClass } from '#common/contract/event.ts';
 import { Fault } from '#common/fault.ts';
 
 export type Target =
   | { readonly what: 'event'; readonly class: EventClass; readonly channel: string }
   | { readonly what: 'batch' }
-  | { readonly what: 'me' };
+  | { readonly what: 'me' }
+  | { readonly what: 'renew' };
 
 /**
  * What a request is for. Faults `malformed` for targets that another reader could understand otherwise (absolute form,
@@ -17,6 +18,7 @@ export function targetOf(method: string, url: string): Target {
     throw odd();
   const decoded = decode(path);
   if (decoded === '/v1/me') return allowed(method, ['GET', 'HEAD'], { what: 'me' });
+  if (decoded === renewalPath) return allowed(method, ['POST'], { what: 'renew' });
   if (decoded === '/v1/telemetry:batch') return allowed(method, ['POST'], { what: 'batch' });
   for (const [prefix, eventClass] of lanes) {
     if (decoded === prefix || decoded.startsWith(`${prefix}/`)) {
@@ -27,6 +29,8 @@ export function targetOf(method: string, url: string): Target {
   }
   throw new Fault('not-found', `There is nothing at ${path}.`);
 }
+
+export const renewalPath = '/v1/renew';
 
 const lanes: readonly (readonly [string, EventClass])[] = [
   ['/v1/telemetry', 'telemetry'],

@@ -3,6 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock } from '#common/clock.ts';
 import type { DirectoryEntry } from '#common/contract/directory.ts';
 import type { Fault } from '#common/fault.ts';
+import type { Finding } from '../admission/finding.ts';
 import type { Admitted, Corridor } from '../admission/verdict.ts';
 import type { Peer } from '../door/peer.ts';
 import type { Rights } from '../sessions/rights.ts';
@@ -39,8 +40,9 @@ export class HttpSession implements Session {
     socket: TLSSocket,
     peer: Peer,
     parts: { corridor: Corridor; sessions: Sessions; intake: Intake; clock: Clock },
+    finding?: Finding,
   ): HttpSession | Fault {
-    const verdict = parts.corridor.judge('https', peer, null);
+    const verdict = parts.corridor.judge('https', peer, null, finding);
     if (!verdict.admitted) return verdict.fault;
     const { fleet, device } = verdict.entry;
     const origin = parts.intake.origin(fleet, device, 'https');

@@ -14,11 +14,13 @@ import type { Audience } from '../telemetry/audience.ts';
 import { type BrokerGuest, BrokerLink } from './broker-link.ts';
 import { Listeners } from './listeners.ts';
 import type { Properties } from './properties.ts';
+import { type MayRetain, Retained } from './retained.ts';
 import type { AskedSubscription } from './subscribe-packet.ts';
 
 /** A front that may be attached. */
 export interface Guest extends BrokerGuest {
   readonly clientId: string;
+  readonly device: string;
   readonly rights: Rights;
   /** The client's own Maximum Packet Size. */
   readonly maximumPacketSize: number;
@@ -33,6 +35,8 @@ export interface Message {
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
   readonly properties: Properties;
+  /** Whose it is, when it is to be retained. */
+  readonly device?: string;
 }
 
 const sweepMs = 60_000;
@@ -52,14 +56,16 @@ export class Broker implements Audience, AsyncDisposable {
   readonly #settings: MqttSettings;
   readonly #listeners = new Listeners();
   readonly #clock: Clock;
+  readonly #retained: Retained;
   /** Sessions that outlive their connection, and until when; endless while connected. */
   readonly #kept = new Map<string, number>();
   /** The link that speaks for a client id now: an older one that is still leaving has no say. */
   readonly #links = new Map<string, BrokerLink>();
   readonly #cancel: Cancel;
 
-  private constructor(aedes: Aedes, settings: MqttSettings, clock: Clock) {
+  private constructor(aedes: Aedes, settings: MqttSettings, clock: Clock, retained: Retained) {
     this.#aedes = aedes;
+    this.#retained = retained;
     this.#settings = settings;
     this.#clock = clock;
     this.#cancel = clock.every(sweepMs, () => this.#expireSessions(), 0.1);
@@ -70,12 +76,15 @@ export class Broker implements Audience, AsyncDisposable {
     clock,
     log,
     metrics,
+    mayRetain,
   }: {
     settings: MqttSettings;
+    mayRetain: MayRetain;
     clock: Clock;
     log: Logger;
     metrics: Metrics;
   }): Promise<Broker> {
+    const retained = new Retained(mayRetain);
     const aedes = await Aedes.createBroker({
       connectTimeout: settings.connectTimeout,
       drainTimeout: settings.drainTimeout,
@@ -118,12 +127,14 @@ export class Broker implements Audience, AsyncDisposable {
         const { topic, qos, retain } = packet;
         if (!guest.rights.mayPublish(topic, qos, retain))
           return done(new Error('a Will that is no longer allowed'));
+        if (retain) retained.left(topic, guest.device, packet.payload as Buffer);
         guest.will({ topic, payload: Buffer.from(packet.payload), qos });
         done(null);
       },
       authorizeForward: (client: Client, packet: AedesPublishPacket) => {
         const guest = guestOf(client);
         if (!guest?.rights.mayReceive(packet.topic)) return null;
+        if (packet.retain && !retained.mayDeliver(packet.topic)) return null;
         const { conn, subscriptions } = client as LinkedClient;
         if (conn.writableLength > settings.maxQueuedSize) {
           // At most once may be missed. At least once may not: the session goes on when the client comes back.
@@ -150,7 +161,7 @@ export class Broker implements Audience, AsyncDisposable {
     (aedes as unknown as NodeJS.EventEmitter).on('error', (error: Error) =>
       log.error({ error: error.message }, 'The broker reported an error.'),
     );
-    const broker = new Broker(aedes, settings, clock);
+    const broker = new Broker(aedes, settings, clock, retained);
     (aedes as unknown as NodeJS.EventEmitter).on('sessionExpired', (client: Client) =>
       broker.#forget(client.id),
     );
@@ -184,7 +195,8 @@ export class Broker implements Audience, AsyncDisposable {
   }
 
   /** Hands a message of a device, already allowed, to whoever subscribes; `done` when it is stored and routed. */
-  publish(message: Message, done: (error?: Error | null) => void): void {
+  publish({ device, ...message }: Message, done: (error?: Error | null) => void): void {
+    if (message.retain && device !== undefined) this.#retained.left(message.topic, device, message.payload);
     this.#aedes.publish(
       { cmd: 'publish', dup: false, ...message, properties: wireProperties(message.properties) } as never,
       done as never,

@@ -171,7 +171,8 @@ export class Conversation {
       return true;
     }
     // The payload is copied: the broker keeps it longer than the socket's buffer lives.
-    const message = { topic: route.topic, payload: Buffer.from(payload), qos, retain, properties };
+    const { device } = speaker;
+    const message = { topic: route.topic, payload: Buffer.from(payload), qos, retain, properties, device };
     if (qos === 0) {
       broker.publish(message, () => {});
       return true;

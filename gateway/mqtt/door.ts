@@ -7,9 +7,10 @@ import { Deadlines } from './deadlines.ts';
 import { Front, type FrontParts } from './front.ts';
 import { Renewals } from './renewal.ts';
 
-export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> & {
-  ask: AskRegistry;
-} & Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused'>;
+import type { MayRetain } from './retained.ts';
+
+export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> &
+  Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused'> & { ask: AskRegistry; mayRetain: MayRetain };
 
 /** Connections that are told goodbye before the loop gets a turn. */
 const lot = 500;
@@ -36,8 +37,8 @@ export class MqttDoor implements AsyncDisposable {
   }
 
   static async open(options: MqttDoorOptions): Promise<MqttDoor> {
-    const { settings, clock, log, metrics } = options;
-    const broker = await Broker.open({ settings, clock, log, metrics });
+    const { settings, clock, log, metrics, mayRetain } = options;
+    const broker = await Broker.open({ settings, clock, log, metrics, mayRetain });
     const deadlines = new Deadlines(clock);
     const fronts = new Set<Front>();
     const renewals = new Renewals({ ask: options.ask, settings, clock });

@@ -10,6 +10,8 @@ import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
+import { peerChain } from '#common/x509/peer-chain.ts';
+import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import type { Peer } from '../door/peer.ts';
 import { readInPlace } from '../door/read-in-place.ts';
@@ -18,17 +20,16 @@ import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Intake } from '../telemetry/intake.ts';
-import { connack4, connack5, connack5Refusal, disconnect5 } from './answers.ts';
 import type { Attachment, Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation, type Speaker } from './conversation.ts';
 import type { Deadlines, Punctual } from './deadlines.ts';
 import { type Frame, incomplete, malformedLength, scanFrame, tooLarge } from './frame.ts';
+import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { Lane, type LaneHost, laneOf } from './lane.ts';
 import { malformed, protocolError } from './packet-reader.ts';
-import { refusals } from './refusals.ts';
 import type { Renewals } from './renewal.ts';
-import { isRenewalTopic } from './topic.ts';
+import { judgeWill } from './will.ts';
 
 export interface FrontParts {
   settings: MqttSettings;
@@ -157,7 +158,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
   #consume(data: Buffer): void {
     const { settings } = this.#parts;
     let at = 0;
-    try {
+    this.#trying(() => {
       while (at < data.length && !this.#held && !this.#ended) {
         const limit = this.#connect === null ? settings.maxConnectSize : settings.maxPacketSize;
         // Before CONNECT nothing else is worth waiting for [MQTT-3.1.0-1].
@@ -175,22 +176,42 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
         } else if (!this.#conversation.take(head, data, start, end)) break;
         at = end;
       }
+    });
+    // A copy: the socket's bytes are good until we return.
+    if (at < data.length && !this.#ended) this.#rest = Buffer.from(data.subarray(at));
+  }
+
+  /** What goes wrong ends the connection. */
+  #trying(run: () => void): void {
+    try {
+      run();
     } catch (thrown) {
       const fault = Fault.of(thrown);
       if (fault.kind === 'internal')
         this.#parts.log.error({ error: fault.cause }, 'A packet could not be handled.');
       void this.end(fault, { silence: false });
-      return;
     }
-    // A copy: the socket's bytes are good until we return.
-    if (at < data.length && !this.#ended) this.#rest = Buffer.from(data.subarray(at));
   }
 
-  /** A CONNECT's way in, step by step; any may refuse by a Fault. */
+  /** A CONNECT's way in; of somebody whom the directory does not know, something is found out before. */
   #admit(asked: Connect): void {
-    const { corridor, sessions, broker, clock } = this.#parts;
+    const { corridor } = this.#parts;
     this.#connect = asked;
-    const verdict = corridor.judge(this.protocol, this.peer, asked.clientId);
+    if (corridor.isKnown(this.peer)) return this.#enter(asked, undefined);
+    this.hold();
+    void corridor.findOut(this.peer, peerChain(this.#socket)).then((finding) => {
+      if (this.#ended || this.#closed) return;
+      this.#trying(() => {
+        this.#enter(asked, finding);
+        if (this.#attachment === null || this.#greeted) this.release();
+      });
+    });
+  }
+
+  /** Step by step; any may refuse by a Fault. */
+  #enter(asked: Connect, finding: Finding | undefined): void {
+    const { corridor, sessions, broker, clock } = this.#parts;
+    const verdict = corridor.judge(this.protocol, this.peer, asked.clientId, finding);
     if (!verdict.admitted) {
       this.#refused = true;
       throw verdict.fault;
@@ -199,7 +220,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     this.rights = verdict.rights;
     // A device that always leaves a Will is to get in to renew all the same; the Will is not kept.
     const connect = this.rights.renewalOnly ? { ...asked, will: null } : asked;
-    this.#judgeWill(connect);
+    judgeWill(connect.will, this.device, this.rights, this.#parts.settings);
     const older = sessions.ofClient(connect.clientId);
     if (older)
       void older.end(new Fault('taken-over', 'The device has connected again; this older session ends.'), {
@@ -207,29 +228,12 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
       });
     this.connectedAtMs = clock.now();
     sessions.add(this);
-    this.#keepAliveMs = this.#keepAliveOf(connect);
+    this.#keepAliveMs = keepAliveOf(connect, this.#parts.settings);
     this.#converse();
     const needsBroker =
       connect.will !== null || connect.sessionExpirySeconds > 0 || broker.keeps(connect.clientId);
     if (needsBroker) this.#attach(connect);
     else this.#greet(false);
-  }
-
-  #judgeWill({ will }: Connect): void {
-    if (will === null) return;
-    const { settings } = this.#parts;
-    if (will.payload.length > settings.maxWillSize) {
-      throw new Fault('will-not-allowed', `A Will has at most ${settings.maxWillSize} bytes here.`);
-    }
-    const granted = this.rights.mayPublish(will.topic, will.qos, will.retain);
-    if (!granted || isRenewalTopic(will.topic, this.device)) {
-      throw new Fault('will-not-allowed', `This device may not leave a Will on ${will.topic}.`);
-    }
-  }
-
-  #keepAliveOf({ keepAliveSeconds }: Connect): number {
-    const { maxKeepAlive } = this.#parts.settings;
-    return keepAliveSeconds === 0 ? maxKeepAlive : Math.min(keepAliveSeconds * 1000, maxKeepAlive);
   }
 
   #converse(): void {
@@ -257,17 +261,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
 
   #greet(sessionPresent: boolean): void {
     const { settings, clock, metrics } = this.#parts;
-    const { keepAliveSeconds, sessionExpirySeconds, version } = this.#connect!;
     this.#greeted = true;
-    const maxExpirySeconds = Math.round(settings.maxSessionExpiry / 1000);
-    const limits = {
-      receiveMaximum: settings.receiveMaximum,
-      maximumPacketSize: settings.maxPacketSize,
-      serverKeepAliveSeconds:
-        this.#keepAliveMs === keepAliveSeconds * 1000 ? null : Math.round(this.#keepAliveMs / 1000),
-      sessionExpirySeconds: sessionExpirySeconds > maxExpirySeconds ? maxExpirySeconds : null,
-    };
-    this.write(version === 5 ? connack5(sessionPresent, limits) : connack4(0, sessionPresent));
+    this.write(greetingOf(this.#connect!, sessionPresent, settings));
     metrics.connectSeconds.observe((clock.elapsed() - this.#acceptedAtMs) / 1000);
   }
 
@@ -329,7 +324,9 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     const socket = this.#socket;
     if (this.#closed) return Promise.resolve();
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
-    if (silence) this.#attachment?.silence();
+    // Whoever cuts a device off does not want to hear from it, except that a Sparkplug node has died.
+    const will = this.#connect?.will;
+    if (silence && !(will && this.rights.mayHaveLastWord(will.topic))) this.#attachment?.silence();
     if (!this.#ended) {
       this.#outcome = fault.kind;
       // What the corridor refused is in the journal; a refusal before or after it is put there.
@@ -344,17 +341,11 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     return closed;
   }
 
-  /** A CONNACK before the greeting, a DISCONNECT after it; nothing to somebody who has not said CONNECT. */
   #lastWord(fault: Fault): void {
-    const { connack4: code4, connack5: code5, disconnect5: bye } = refusals[fault.kind];
-    const reason = this.wantsReasons ? fault.message : null;
-    if (this.#greeted) {
-      if (this.version === 5) this.write(disconnect5(bye, reason));
-    } else if (this.#connect || this.#spoken === 5) {
-      this.write(this.version === 5 ? connack5Refusal(code5, reason) : connack4(code4, false));
-    } else if (fault.kind === 'protocol-version') {
-      this.write(connack4(code4, false)); // [MQTT-3.1.2-2]
-    }
+    const { version, wantsReasons } = this;
+    const acquaintance = { said: this.#connect !== null, greeted: this.#greeted, version, wantsReasons };
+    const word = lastWordOf(fault, acquaintance);
+    if (word) this.write(word);
   }
 
   checkDeadlines(nowMs: number): void {

@@ -1,6 +1,6 @@
 /** Which sessions listen to what devices say: the filters that could match telemetry or events, by client id. Kept for
  * sessions that are away, so that what is queued for them is. */
-import { filterMatches } from '../admission/topic-match.ts';
+import { filterMatches } from '#common/topic-match.ts';
 
 const lanes = [
   ['devices', '+', 'telemetry'],

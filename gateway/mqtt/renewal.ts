@@ -6,8 +6,8 @@
 import type { Clock } from '#common/clock.ts';
 import type { AskRegistry } from '#common/contract/enrollment.ts';
 import { Fault } from '#common/fault.ts';
+import { filterMatches } from '#common/topic-match.ts';
 import { csrDer } from '#common/x509/pem.ts';
-import { filterMatches } from '../admission/topic-match.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import { publish0 } from './answers.ts';

@@ -51,12 +51,23 @@ export class Eviction {
     return fleet === id && (nowMs < notBeforeMs || nowMs > notAfterMs);
   }
 
-  /** Ends sessions whose certificate has run out while they were connected; those that came too early have all rights now. */
+  /**
+   * Ends sessions whose certificate has run out while they were connected, or of which it is no longer known whether it
+   * was revoked; those that came too early have all rights now.
+   */
   sweep(): void {
     const { clock, directory, sessions } = this.#options;
     const nowMs = clock.now();
+    const isOver = (untilMs: number | null) => untilMs !== null && untilMs < nowMs;
+    const lapsed = new Set(
+      directory.issuers().flatMap(({ id, statusUntilMs }) => (isOver(statusUntilMs) ? [id] : [])),
+    );
     for (const session of sessions.all()) {
-      const { notBeforeMs, notAfterMs, fleet } = session.entry;
+      const { notBeforeMs, notAfterMs, fleet, issuer, statusUntilMs } = session.entry;
+      if (isOver(statusUntilMs) || lapsed.has(issuer)) {
+        void session.end(statusLapsed(), { silence: true });
+        continue;
+      }
       if (notAfterMs >= nowMs) {
         if (session.connectedAtMs < notBeforeMs && nowMs >= notBeforeMs) this.#renew(session);
         continue;
@@ -96,8 +107,10 @@ export class Eviction {
 
   #judge(session: Session, entry: DirectoryEntry, change: Change, ended: Promise<ClosedSession>[]): void {
     const verdict = this.#reconsidered(session, entry);
-    if (verdict.admitted) session.renew(verdict.entry, verdict.rights);
-    else ended.push(this.#end(session, verdict.fault, change));
+    if (verdict.admitted) return session.renew(verdict.entry, verdict.rights);
+    // Of a role that has changed nothing of before is left, not even a last word.
+    if (change.role && verdict.rights) session.renew(entry, verdict.rights);
+    ended.push(this.#end(session, verdict.fault, change));
   }
 
   async #end(session: Session, fault: Fault, change: Change): Promise<ClosedSession> {
@@ -109,3 +122,9 @@ export class Eviction {
     return { protocol: session.protocol, gateway, address: session.peer.address, closedAfterMs };
   }
 }
+
+const statusLapsed = () =>
+  new Fault(
+    'revocation-unknown',
+    'Whether the certificate of this session was revoked by its issuer is no longer known; try again.',
+  );

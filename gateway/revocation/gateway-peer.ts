@@ -1,5 +1,6 @@
 /** This gateway, as the registry sees it. */
 import { timestamp } from '#common/clock.ts';
+import type { LiveScope } from '#common/contract/bulk.ts';
 import type { Change } from '#common/contract/change.ts';
 import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
 import type { GatewayPeer } from '#common/contract/line.ts';
@@ -34,6 +35,15 @@ export class LocalGatewayPeer implements GatewayPeer {
       fingerprint: session.entry.fingerprint,
       connectedAt: timestamp(session.connectedAtMs),
     }));
+  }
+
+  async live(scope: LiveScope): Promise<number> {
+    if ('fingerprints' in scope)
+      return scope.fingerprints.reduce((sum, each) => sum + this.#sessions.ofCertificate(each).length, 0);
+    let count = 0;
+    for (const { entry } of this.#sessions.all())
+      if ('fleet' in scope ? entry.fleet === scope.fleet : entry.issuer === scope.issuer) count += 1;
+    return count;
   }
 
   async decisions(query: DecisionQuery): Promise<Decision[]> {

@@ -11,7 +11,10 @@ export interface Rights {
   maySubscribe(filter: string): 0 | 1 | 2 | null;
   /** Whether some subscribe rule covers the topic: asked again at every delivery, since roles change. */
   mayReceive(topic: string): boolean;
-  mayRequest(path: string): boolean;
+  /** A rule that names methods grants nothing to a request without one. */
+  mayRequest(path: string, method?: string): boolean;
+  /** Whether a Will on this topic leaves even when the session is cut off: a Sparkplug NDEATH, when the role says so. */
+  mayHaveLastWord(topic: string): boolean;
   readonly severalSessions: boolean;
   /** Nothing but renewing its certificate, which is outside its validity. */
   readonly renewalOnly: boolean;

@@ -1,6 +1,6 @@
 /** Which backends an event goes to: the configured routes, compiled, with the answers for known channels remembered. */
 import type { DeviceEvent } from '#common/contract/event.ts';
-import { filterMatches } from '../admission/topic-match.ts';
+import { filterMatches } from '#common/topic-match.ts';
 import type { RouteSettings } from '../settings.ts';
 
 /** Channels whose answer is remembered; then all is forgotten and learned anew. */

@@ -38,7 +38,7 @@ interface Kept extends DoorCertificate {
   readonly issuedAtMs: number;
 }
 
-export class DoorCredentials implements DoorCertificateSource, Disposable {
+export class DoorCredentials implements Omit<DoorCertificateSource, 'staple'>, Disposable {
   #current: Kept;
   readonly #options: DoorCredentialsOptions;
   readonly #listeners = new Set<(certificate: DoorCertificate) => void>();

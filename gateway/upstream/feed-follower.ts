@@ -5,7 +5,7 @@
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { type Change, silentChanges } from '#common/contract/change.ts';
-import type { FeedLine, GatewayPeer, Question } from '#common/contract/line.ts';
+import type { Answer, FeedLine, GatewayPeer, Question } from '#common/contract/line.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { RegistryClient } from './registry-client.ts';
@@ -100,12 +100,7 @@ export class FeedFollower implements AsyncDisposable {
   }
 
   async #answer(question: Question, client: RegistryClient): Promise<void> {
-    const gateway = this.#gateway;
-    const answer =
-      question.ask === 'sessions'
-        ? { question: question.id, sessions: (await gateway?.sessions(question.device)) ?? [] }
-        : { question: question.id, decisions: (await gateway?.decisions(question.query)) ?? [] };
-    await client.answer(this.#options.name, answer);
+    await client.answer(this.#options.name, await answerTo(question, this.#gateway));
   }
 
   /** An answer that does not arrive leaves the receipt incomplete, which the registry says by itself. */
@@ -118,5 +113,17 @@ export class FeedFollower implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#done;
+  }
+}
+
+async function answerTo(question: Question, gateway: GatewayPeer | undefined): Promise<Answer> {
+  const { id } = question;
+  switch (question.ask) {
+    case 'sessions':
+      return { question: id, sessions: (await gateway?.sessions(question.device)) ?? [] };
+    case 'live':
+      return { question: id, live: (await gateway?.live(question.scope)) ?? 0 };
+    case 'decisions':
+      return { question: id, decisions: (await gateway?.decisions(question.query)) ?? [] };
   }
 }

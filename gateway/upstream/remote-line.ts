@@ -2,9 +2,11 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
+import type { AskRegistry } from '#common/contract/enrollment.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
 import type { Logger } from '#common/log.ts';
 import { DoorCredentials } from './door-credentials.ts';
+import { DoorStaple } from './door-staple.ts';
 import { FeedFollower } from './feed-follower.ts';
 import { RegistryClient } from './registry-client.ts';
 import { Replica } from './replica.ts';
@@ -44,16 +46,24 @@ export async function openRemoteLine(options: RemoteLineOptions): Promise<Remote
   const patience = new AbortController();
   await Promise.race([follower.caughtUp, clock.sleep(firstCatchUpMs, patience.signal)]);
   patience.abort();
+  const ask: AskRegistry = async (kind, question) => {
+    await using client = connect();
+    // Awaited here: the client must outlive its question.
+    return await client.ask(name, kind, question);
+  };
+  const staple = opened.use(new DoorStaple({ doors, ask, clock, log }));
   const stack = opened.move();
   return {
     directory: replica,
-    doors,
-    attach: (gateway) => follower.attach(gateway),
-    async ask(kind, ask) {
-      await using client = connect();
-      // Awaited here: the client goes with this call.
-      return await client.ask(name, kind, ask);
+    doors: {
+      get current() {
+        return doors.current;
+      },
+      onRenewed: (use) => doors.onRenewed(use),
+      staple: () => staple.current,
     },
+    attach: (gateway) => follower.attach(gateway),
+    ask,
     close: () => stack.disposeAsync(),
   };
 }

@@ -1,6 +1,6 @@
 /** API tokens, the audit, and the status of the whole. */
 import type { FastifyInstance } from 'fastify';
-import Type, { type Static } from 'typebox';
+import type { Static } from 'typebox';
 import type { ApiTokens } from '../authority/api-tokens.ts';
 import type { Audit } from '../authority/audit.ts';
 import type { Status } from '../authority/status.ts';
@@ -35,7 +35,10 @@ export const adminRoutes = (tokens: ApiTokens, audit: Audit, status: Status) => 
 
   app.get(
     '/v1/audit',
-    { config: { permission: 'read' }, schema: { querystring: auditSchemas.query } },
+    {
+      config: { permission: 'read' },
+      schema: { querystring: auditSchemas.query, response: { 200: auditSchemas.page } },
+    },
     async (request) => {
       const { since, limit } = request.query as Static<typeof auditSchemas.query>;
       return { items: await audit.list(since, limit) };
@@ -46,17 +49,15 @@ export const adminRoutes = (tokens: ApiTokens, audit: Audit, status: Status) => 
     '/v1/audit/verdict',
     {
       config: { permission: 'read' },
-      schema: {
-        response: {
-          200: Type.Object({
-            intact: Type.Boolean(),
-            entries: Type.Integer(),
-            brokenAt: Type.Union([Type.Integer(), Type.Null()]),
-          }),
-        },
-      },
+      schema: { response: { 200: auditSchemas.verdict } },
     },
     async () => audit.verify(),
+  );
+
+  app.get(
+    '/v1/audit/head',
+    { config: { permission: 'read' }, schema: { response: { 200: auditSchemas.head } } },
+    async () => audit.head(),
   );
 
   app.get('/v1/status', { config: { permission: 'read' } }, async () => status.read());

@@ -1,5 +1,6 @@
 /** The registry door: HTTPS, JSON, OpenAPI. It says who may call what; the authority decides the rest. */
 import { hash } from 'node:crypto';
+import { Readable } from 'node:stream';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Clock } from '#common/clock.ts';
@@ -58,6 +59,7 @@ export class RegistryDoor implements AsyncDisposable {
     doors.onRenewed(() =>
       (app.server as unknown as { setSecureContext(to: object): void }).setSecureContext(tls()),
     );
+    app.server.on('OCSPRequest', (_certificate, _issuer, answer) => answer(null, doors.staple()));
     app.server.on('tlsClientError', () => {
       // Scanners and clients that do not trust us: nothing to answer, nothing to log one by one.
     });
@@ -87,7 +89,8 @@ export class RegistryDoor implements AsyncDisposable {
         info: {
           title: 'Fleetgate registry',
           version: '1',
-          description: 'Fleets, devices, certificates, tokens.',
+          description:
+            'Fleets, devices, certificates, tokens, roles. Operators call with a token, or with a client certificate.',
         },
         components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
         security: [{ token: [] }],
@@ -130,6 +133,10 @@ function addHooks(app: FastifyInstance, { callers, answers, clock, log }: Regist
   app.addHook('preHandler', async (request, reply) => {
     const key = request.headers['idempotency-key'];
     if (request.method !== 'POST' || typeof key !== 'string' || key === '') return;
+    // EST has answers that are not JSON, and one with a key that must not be kept.
+    if (request.routeOptions.config.permission === 'open') return;
+    // A stream is not the same twice; what takes one says itself what is done already.
+    if (request.body instanceof Readable) return;
     // An enrollment has no caller but the token it brings, a renewal none but its certificate.
     const caller = request.caller?.actor ?? hash('sha256', bearerOf(request) ?? leafOf(request) ?? '', 'hex');
     const kept = await answers.begin(caller, key, `${request.url}\n${JSON.stringify(request.body)}`);
@@ -148,7 +155,9 @@ function addHooks(app: FastifyInstance, { callers, answers, clock, log }: Regist
     const { claim } = request;
     if (!claim) return payload;
     request.claim = null;
-    if (reply.statusCode < 300 && typeof payload === 'string')
+    // 202 with a problem says "not yet": the next answer will be another.
+    const isProblem = String(reply.getHeader('content-type')).startsWith('application/problem+json');
+    if (reply.statusCode < 300 && !isProblem && typeof payload === 'string')
       await answers.keep(claim, { status: reply.statusCode, body: payload });
     else answers.forget(claim);
     return payload;

@@ -163,7 +163,7 @@ async function* linesOf(
     at = changes.at(-1)?.id ?? at;
     const questions = gateway?.takeQuestions().map((question) => write({ question })) ?? [];
     if (text !== '' || questions.length > 0) yield text + questions.join('');
-    if (changes.length === page) continue;
+    if (changes.length > 0) continue;
     yield gateway ? write({ heartbeat: { head: await feed.head() } }) : '\n';
     await bell.wait(heartbeatMs);
   }

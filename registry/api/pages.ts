@@ -63,7 +63,7 @@ export const pageRoutes = (status: Status) => (app: FastifyInstance) => {
         ];
         return `<tr><td><code>${method.toUpperCase()}</code></td><td><code>${escapeHtml(path)}</code></td><td>${escapeHtml(takes.join(', '))}</td></tr>`;
       });
-    const intro = `<h1>API reference</h1><p>Every call takes <code>Authorization: Bearer &lt;API token&gt;</code>; <code>POST /v1/enroll</code> an enrollment token. Shapes are in <a href="/openapi.json">openapi.json</a>; errors are RFC 9457 problem documents.</p>`;
+    const intro = `<h1>API reference</h1><p>Every call takes <code>Authorization: Bearer &lt;API token&gt;</code>, or the client certificate of an operator; <code>POST /v1/enroll</code> an enrollment token, or a claim certificate in TLS. Shapes are in <a href="/openapi.json">openapi.json</a>; errors are RFC 9457 problem documents.</p>`;
     return reply.headers(headers).send(page('Fleetgate API', `${intro}<table>${body.join('')}</table>`));
   });
 };

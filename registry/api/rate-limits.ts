@@ -8,7 +8,7 @@ export class RateLimits {
   readonly #enrollments: RateLimiter;
   readonly #failures: RateLimiter;
 
-  constructor(settings: RegistryDoorSettings) {
+  constructor(settings: Pick<RegistryDoorSettings, 'enrollRate' | 'failedAuthRate'>) {
     this.#enrollments = new RateLimiter({ perSecond: settings.enrollRate, burst: settings.enrollRate * 2 });
     this.#failures = new RateLimiter({
       perSecond: settings.failedAuthRate / 60,

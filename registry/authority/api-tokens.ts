@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Kysely } from 'kysely';
 import { type Clock, timestamp } from '#common/clock.ts';
+import type { RoleDocument } from '#common/contract/directory.ts';
 import { Fault } from '#common/fault.ts';
 import { writeDurably } from '../ca/ca-keys.ts';
 import type { Tables } from '../store/tables.ts';
@@ -23,7 +24,9 @@ export interface ApiTokenView {
 /** Who is calling: `actor` goes into the audit. */
 export interface Caller {
   readonly actor: string;
-  readonly role: ApiRole | 'gateway';
+  /** `document`: what the http rules of a role document grant. */
+  readonly role: ApiRole | 'gateway' | 'document';
+  readonly document?: RoleDocument;
 }
 
 const viewOf = (row: Tables['api_tokens']): ApiTokenView => ({
@@ -70,7 +73,7 @@ export class ApiTokens {
         actor,
         action: 'api-token.create',
         target: row.id,
-        detail: { name, role },
+        detail: { before: null, after: viewOf(row) },
       });
     });
     return { ...viewOf(row), token };
@@ -84,13 +87,11 @@ export class ApiTokens {
 
   async revoke(id: string, actor: string): Promise<void> {
     await this.#writer.write(async (write) => {
-      const { numUpdatedRows } = await write
-        .updateTable('api_tokens')
-        .set({ revoked: 1 })
-        .where('id', '=', id)
-        .executeTakeFirst();
-      if (numUpdatedRows === 0n) throw new Fault('not-found', `There is no API token ${id}.`);
-      await this.#audit.append(write, { actor, action: 'api-token.revoke', target: id, detail: {} });
+      const row = await write.selectFrom('api_tokens').selectAll().where('id', '=', id).executeTakeFirst();
+      if (!row) throw new Fault('not-found', `There is no API token ${id}.`);
+      await write.updateTable('api_tokens').set({ revoked: 1 }).where('id', '=', id).execute();
+      const detail = { before: viewOf(row), after: viewOf({ ...row, revoked: 1 }) };
+      await this.#audit.append(write, { actor, action: 'api-token.revoke', target: id, detail });
     });
   }
 

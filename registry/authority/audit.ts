@@ -2,18 +2,25 @@
  * The audit: who did what to what, each row chained to the one before by its hash, so that a change of any past row is
  * found and located. Written in the transaction of what it tells of.
  */
-import { hash } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import { type Clock, timestamp } from '#common/clock.ts';
+import {
+  AuditChain,
+  type AuditFinding,
+  type AuditHead,
+  auditGenesis,
+  auditHash,
+} from '#common/contract/audit-chain.ts';
 import type { Tables } from '../store/tables.ts';
 import type { Write } from '../store/writer.ts';
 
 export interface Deed {
-  /** `api:<name>`, `token:<id>`, `gateway:<name>` or `system`. */
+  /** `api:<name>`, `operator:<name>`, `token:<id>`, `gateway:<name>` or `system`. */
   readonly actor: string;
   /** A verb and a noun: `certificate.revoke`. */
   readonly action: string;
   readonly target: string;
+  /** What was written, as it was `before` and as it is `after`: null for what was not there, or is no more. */
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
@@ -22,29 +29,21 @@ export interface AuditEntry extends Deed {
   /** RFC 3339. */
   readonly time: string;
   readonly previous: string;
-  /** SHA-256 over previous hash, time, actor, action, target and detail, as a JSON array; hex. */
+  /** As common/contract/audit-chain.ts says. */
   readonly hash: string;
 }
 
 export interface AuditVerdict {
   readonly intact: boolean;
+  /** Those that follow from the ones before. */
   readonly entries: number;
-  /** The first row that does not follow from the one before. */
+  /** The first row that is not as it was written. */
   readonly brokenAt: number | null;
+  readonly finding: AuditFinding | null;
+  readonly head: AuditHead;
 }
 
-/** The `previous` of the first row. */
-const genesis = '0'.repeat(64);
 const page = 1000;
-
-type Row = { id: number; time_ms: number; actor: string; action: string; target: string; detail: string };
-
-const hashOf = (previous: string, row: Omit<Row, 'id'>): string =>
-  hash(
-    'sha256',
-    JSON.stringify([previous, row.time_ms, row.actor, row.action, row.target, row.detail]),
-    'hex',
-  );
 
 export class Audit {
   readonly #read: Kysely<Tables>;
@@ -62,12 +61,12 @@ export class Audit {
       .orderBy('id', 'desc')
       .limit(1)
       .executeTakeFirst();
-    const previous = last?.hash ?? genesis;
+    const previous = last?.hash ?? auditGenesis;
     const { actor, action, target } = deed;
     const row = { time_ms: this.#clock.now(), actor, action, target, detail: JSON.stringify(deed.detail) };
     await write
       .insertInto('audit')
-      .values({ ...row, previous, hash: hashOf(previous, row) })
+      .values({ ...row, previous, hash: auditHash(previous, row) })
       .execute();
   }
 
@@ -83,16 +82,28 @@ export class Audit {
     return rows.map(({ time_ms, detail, ...row }) => ({
       ...row,
       time: timestamp(time_ms),
-      detail: JSON.parse(detail),
+      detail: parsed(detail),
     }));
+  }
+
+  /** The last row: to be noted elsewhere, since a chain alone does not show that its end was cut off. */
+  async head(): Promise<AuditHead & { readonly time: string | null }> {
+    const row = await this.#read
+      .selectFrom('audit')
+      .select(['id', 'hash', 'time_ms'])
+      .orderBy('id', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    return row
+      ? { count: row.id, hash: row.hash, time: timestamp(row.time_ms) }
+      : { count: 0, hash: auditGenesis, time: null };
   }
 
   /** Recomputes the whole chain, a page at a time. */
   async verify(): Promise<AuditVerdict> {
-    let previous = genesis;
-    let entries = 0;
+    const chain = new AuditChain();
     let since = 0;
-    for (;;) {
+    for (let more = true; more; ) {
       const rows = await this.#read
         .selectFrom('audit')
         .selectAll()
@@ -100,15 +111,22 @@ export class Audit {
         .orderBy('id')
         .limit(page)
         .execute();
-      for (const row of rows) {
-        if (row.previous !== previous || row.hash !== hashOf(previous, row) || row.id !== since + 1) {
-          return { intact: false, entries, brokenAt: row.id };
-        }
-        previous = row.hash;
-        since = row.id;
-        entries += 1;
-      }
-      if (rows.length < page) return { intact: true, entries, brokenAt: null };
+      more = rows.every((row) => chain.take(row)) && rows.length === page;
+      since = rows.at(-1)?.id ?? since;
+      // The queries end in this turn of the loop: others get theirs between two pages.
+      await new Promise<void>((resolve) => setImmediate(resolve));
     }
+    const finding = chain.end();
+    const { head } = chain;
+    return { intact: finding === null, entries: head.count, brokenAt: finding?.at ?? null, finding, head };
+  }
+}
+
+/** What somebody has made unreadable is shown as it is; `verify` names it. */
+function parsed(detail: string): Record<string, unknown> {
+  try {
+    return JSON.parse(detail);
+  } catch {
+    return { unreadable: detail };
   }
 }

@@ -1,4 +1,4 @@
-/** Certificates: listed, shown, revoked one by one. Never deleted. */
+/** Certificates: listed, shown, revoked, put on hold and reinstated one by one. Never deleted. */
 import type { Kysely } from 'kysely';
 import { type Clock, timestamp } from '#common/clock.ts';
 import type { CertificateState } from '#common/contract/directory.ts';
@@ -99,9 +99,45 @@ export class Certificates {
     return { ...viewOfCertificate(row), certificate: row.der && certificatePem(row.der) };
   }
 
-  /** For good, and for this certificate only. Revoking twice is answered like once. Faults `not-found`. */
+  /**
+   * For this certificate only: for good, or on hold until it is reinstated or revoked. Revoking twice is answered like
+   * once. Faults `not-found`, and `conflict` for a hold on one that was revoked.
+   */
   async revoke(fingerprint: Fingerprint, reason: RevocationReason, actor: string): Promise<Receipt> {
-    const { writer, audit, feed, gateways, clock } = this.#parts;
+    const { clock } = this.#parts;
+    const hold = reason === 'certificateHold';
+    return this.#alter(
+      fingerprint,
+      hold ? 'certificate-held' : 'certificate-revoked',
+      actor,
+      reason,
+      (row) => {
+        if (hold && row.state === 'revoked')
+          throw new Fault('conflict', 'This certificate was revoked for good; it cannot be put on hold.');
+        const done = row.state === 'revoked' || (hold && row.state === 'held');
+        if (done) return { state: row.state, revoked_ms: row.revoked_ms, reason: row.reason };
+        return { state: hold ? 'held' : 'revoked', revoked_ms: clock.now(), reason };
+      },
+    );
+  }
+
+  /** Ends a hold. Faults `not-found`, and `conflict` for a certificate that is not on hold. */
+  async reinstate(fingerprint: Fingerprint, actor: string): Promise<Receipt> {
+    return this.#alter(fingerprint, 'certificate-reinstated', actor, undefined, ({ state }) => {
+      if (state === 'held') return { state: 'issued', revoked_ms: null, reason: null };
+      const why = state === 'revoked' ? 'it was revoked, which is for good' : `it is ${state}`;
+      throw new Fault('conflict', `Only a certificate on hold can be reinstated; ${why}.`);
+    });
+  }
+
+  async #alter(
+    fingerprint: Fingerprint,
+    kind: 'certificate-revoked' | 'certificate-held' | 'certificate-reinstated',
+    actor: string,
+    reason: RevocationReason | undefined,
+    judge: (row: Tables['certificates']) => Standing,
+  ): Promise<Receipt> {
+    const { writer, audit, feed, gateways } = this.#parts;
     const change = await writer.write(async (write) => {
       const row = await write
         .selectFrom('certificates')
@@ -109,14 +145,14 @@ export class Certificates {
         .where('fingerprint', '=', fingerprint)
         .executeTakeFirst();
       if (!row) throw unknown(fingerprint);
-      if (row.state !== 'revoked') {
-        const values = { state: 'revoked' as const, revoked_ms: clock.now(), reason };
-        await write.updateTable('certificates').set(values).where('fingerprint', '=', fingerprint).execute();
-      }
-      const detail = { reason, device: row.device, before: row.state };
-      await audit.append(write, { actor, action: 'certificate.revoke', target: fingerprint, detail });
-      const { fleet, device } = row;
-      return feed.append(write, { kind: 'certificate-revoked', fleet, device, fingerprint, reason });
+      const after = judge(row);
+      await write.updateTable('certificates').set(after).where('fingerprint', '=', fingerprint).execute();
+      const { device, fleet } = row;
+      const detail = { device, before: standingOf(row), after: standingOf(after) };
+      await audit.append(write, { actor, action: deeds[kind], target: fingerprint, detail });
+      // One that speaks for no device is an operator's.
+      const whose = device === '' ? {} : { fleet, device };
+      return feed.append(write, { kind, ...whose, fingerprint, reason });
     });
     return gateways.announce(change);
   }
@@ -133,6 +169,17 @@ export class Certificates {
     return counts;
   }
 }
+
+type Standing = Pick<Tables['certificates'], 'state' | 'revoked_ms' | 'reason'>;
+
+/** As the audit tells of it. */
+export const standingOf = ({ state, reason }: Pick<Standing, 'state' | 'reason'>) => ({ state, reason });
+
+const deeds = {
+  'certificate-revoked': 'certificate.revoke',
+  'certificate-held': 'certificate.hold',
+  'certificate-reinstated': 'certificate.reinstate',
+};
 
 const unknown = (fingerprint: string) =>
   new Fault('not-found', `There is no certificate with the fingerprint ${fingerprint}.`);

@@ -1,4 +1,5 @@
 /** What somebody who wants a certificate shows, and the right that it turns out to be. */
+import type { Fault } from '#common/fault.ts';
 import type { DeviceId, FleetId } from '#common/identity.ts';
 import type { Write } from '../store/writer.ts';
 
@@ -13,8 +14,12 @@ export interface EnrollmentRight {
   /** Kept with the certificate: `token:<id>`, `claim:<id>`, `anchor:<id>`. */
   readonly source: string;
   readonly actor: string;
+  /** Why it is good for nothing new: spent or expired. It still says who asked before, and may hear what became of that. */
+  readonly refusal?: Fault;
+  /** Not for devices that have a certificate that is good; the same key gets the same certificate again. */
+  readonly newcomersOnly?: boolean;
   /** In the transaction that reserves. Faults when it is gone by now. */
-  spend(write: Write): Promise<void>;
+  spend(write: Write, device: DeviceId): Promise<void>;
 }
 
 /** Reads a chain as a right of its kind; undefined when it is none. Faults when it is one that is no longer good. */

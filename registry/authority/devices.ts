@@ -13,13 +13,15 @@ import { type CertificateView, viewOfCertificate } from './certificates.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
 import type { RevocationReason } from './revocation-reason.ts';
+import { roleByAssignment } from './role-assignments.ts';
 
 export interface DeviceView {
   readonly id: string;
   readonly fleet: string;
   readonly state: DeviceState;
-  /** Null when it acts in the role of its fleet. */
+  /** Its own; null when it acts in the one that is assigned by its attributes, or in that of its fleet. */
   readonly role: string | null;
+  readonly assignedRole: string | null;
   readonly attributes: Record<string, string>;
   readonly createdAt: string;
   readonly updatedAt: string;
@@ -54,6 +56,7 @@ const viewOf = (row: Tables['devices']): DeviceView => ({
   fleet: row.fleet,
   state: row.state,
   role: row.role,
+  assignedRole: row.assigned_role,
   attributes: JSON.parse(row.attributes),
   createdAt: timestamp(row.created_ms),
   updatedAt: timestamp(row.updated_ms),
@@ -107,48 +110,63 @@ export class Devices {
     };
   }
 
-  /** Replaces what is given: attributes as a whole, the role (null for the fleet's). Live sessions are judged anew. */
+  /**
+   * Replaces what is given: attributes as a whole, with what roles are assigned by them; its own role, null for none.
+   * Live sessions are judged anew.
+   */
   async change(
     id: DeviceId,
     to: { attributes?: Record<string, string>; role?: string | null },
     actor: string,
   ): Promise<Receipt> {
+    return this.#alter(id, 'device-changed', actor, { action: 'device.change' }, async (write, { fleet }) => {
+      if (
+        to.role &&
+        !(await write.selectFrom('roles').select('name').where('name', '=', to.role).executeTakeFirst())
+      ) {
+        throw new Fault('not-found', `There is no role ${to.role}.`);
+      }
+      const { attributes } = to;
+      return {
+        ...(attributes && {
+          attributes: JSON.stringify(attributes),
+          assigned_role: await roleByAssignment(write, { fleet, attributes }),
+        }),
+        ...(to.role !== undefined && { role: to.role }),
+      };
+    });
+  }
+
+  disable(id: DeviceId, actor: string): Promise<Receipt> {
     return this.#alter(
       id,
-      'device-changed',
+      'device-disabled',
       actor,
-      { action: 'device.change', detail: to },
-      async (write) => {
-        if (
-          to.role &&
-          !(await write.selectFrom('roles').select('name').where('name', '=', to.role).executeTakeFirst())
-        ) {
-          throw new Fault('not-found', `There is no role ${to.role}.`);
-        }
-        return {
-          ...(to.attributes && { attributes: JSON.stringify(to.attributes) }),
-          ...(to.role !== undefined && { role: to.role }),
-        };
+      { action: 'device.disable' },
+      async (_write, { state }) => {
+        if (state === 'revoked') throw new Fault('conflict', `The device ${id} was revoked.`);
+        return { state: 'disabled' };
       },
     );
   }
 
-  disable(id: DeviceId, actor: string): Promise<Receipt> {
-    return this.#alter(id, 'device-disabled', actor, { action: 'device.disable' }, async (_write, state) => {
-      if (state === 'revoked') throw new Fault('conflict', `The device ${id} was revoked.`);
-      return { state: 'disabled' };
-    });
-  }
-
   enable(id: DeviceId, actor: string): Promise<Receipt> {
-    return this.#alter(id, 'device-enabled', actor, { action: 'device.enable' }, async (_write, state) => {
-      if (state === 'revoked') throw new Fault('conflict', `The device ${id} was revoked; that is for good.`);
-      return { state: 'active' };
-    });
+    return this.#alter(
+      id,
+      'device-enabled',
+      actor,
+      { action: 'device.enable' },
+      async (_write, { state }) => {
+        if (state === 'revoked')
+          throw new Fault('conflict', `The device ${id} was revoked; that is for good.`);
+        return { state: 'active' };
+      },
+    );
   }
 
-  /** For good: the device and every certificate of it. */
-  revoke(id: DeviceId, reason: RevocationReason, actor: string): Promise<Receipt> {
+  /** For good: the device and every certificate of it. Faults `malformed` for a hold, which is for certificates. */
+  async revoke(id: DeviceId, reason: RevocationReason, actor: string): Promise<Receipt> {
+    if (reason === 'certificateHold') throw holdOfDevice(id);
     const what = { action: 'device.revoke', detail: { reason }, reason };
     return this.#alter(id, 'device-revoked', actor, what, async (write) => {
       await this.#revokeCertificates(write, id, reason);
@@ -160,7 +178,7 @@ export class Devices {
   remove(id: DeviceId, actor: string): Promise<Receipt> {
     return this.#alter(id, 'device-deleted', actor, { action: 'device.delete' }, async (write) => {
       await this.#revokeCertificates(write, id, 'cessationOfOperation');
-      return { state: 'deleted', role: null, attributes: '{}' };
+      return { state: 'deleted', role: null, assigned_role: null, attributes: '{}' };
     });
   }
 
@@ -178,25 +196,40 @@ export class Devices {
     kind: ChangeKind,
     actor: string,
     what: { action: string; detail?: Record<string, unknown>; reason?: string },
-    update: (write: Write, state: DeviceState) => Promise<Partial<Tables['devices']>>,
+    update: (write: Write, row: Tables['devices']) => Promise<Partial<Tables['devices']>>,
   ): Promise<Receipt> {
     const { writer, audit, feed, gateways, clock } = this.#parts;
     const change = await writer.write(async (write) => {
       const row = await write.selectFrom('devices').selectAll().where('id', '=', id).executeTakeFirst();
       if (!row || row.state === 'deleted') throw unknown(id);
-      const values = { ...(await update(write, row.state)), updated_ms: clock.now() };
+      const before = await standing(write, row);
+      const values = { ...(await update(write, row)), updated_ms: clock.now() };
       await write.updateTable('devices').set(values).where('id', '=', id).execute();
-      const before = { state: row.state, role: row.role };
-      await audit.append(write, {
-        actor,
-        action: what.action,
-        target: id,
-        detail: { ...what.detail, before },
-      });
+      const after = await standing(write, { ...row, ...values });
+      const detail = { ...what.detail, before, after };
+      await audit.append(write, { actor, action: what.action, target: id, detail });
       return feed.append(write, { kind, fleet: row.fleet, device: id, reason: what.reason });
     });
     return gateways.announce(change);
   }
 }
+
+/** A device as the audit tells of it, with its certificates by their state. */
+async function standing(write: Write, { id, state, role, assigned_role, attributes }: Tables['devices']) {
+  const rows = await write
+    .selectFrom('certificates')
+    .select(['fingerprint', 'state'])
+    .where('device', '=', id)
+    .where('fingerprint', 'is not', null)
+    .execute();
+  const certificates = Object.fromEntries(rows.map((row) => [row.fingerprint!, row.state]));
+  return { state, role, assignedRole: assigned_role, attributes: JSON.parse(attributes), certificates };
+}
+
+const holdOfDevice = (id: string) =>
+  new Fault(
+    'malformed',
+    `A hold is for one certificate. To keep the device out for a while, disable it: "fleetgate devices disable ${id}".`,
+  );
 
 const unknown = (id: string) => new Fault('not-found', `There is no device ${id}.`);

@@ -5,11 +5,14 @@ import type { IssuedCertificate } from '#common/contract/enrollment.ts';
 import { Fault } from '#common/fault.ts';
 import { type DeviceId, type FleetId, parseDeviceId } from '#common/identity.ts';
 import type { Write } from '../store/writer.ts';
+import type { Approvals, EnrollmentAsk, KeptEnrollment } from './approvals.ts';
 import type { ChainReader, Credential, EnrollmentRight } from './credential.ts';
-import { readCsr } from './csr.ts';
+import { type Csr, readCsr } from './csr.ts';
 import type { Fleets } from './fleets.ts';
-import { type Issuance, type IssuanceStep, issuanceSteps } from './issuance.ts';
+import { type Issuance, type IssuanceStep, issuanceSteps, type Mandate } from './issuance.ts';
+import type { Profile } from './profile.ts';
 import type { Profiles } from './profiles.ts';
+import { roleByAssignment } from './role-assignments.ts';
 import type { Tokens } from './tokens.ts';
 
 export const enrollmentSteps = ['check-credential', 'read-csr', ...issuanceSteps] as const;
@@ -31,6 +34,7 @@ export interface EnrollmentParts {
   fleets: Fleets;
   profiles: Profiles;
   tokens: Tokens;
+  approvals: Approvals;
   /** Kinds of certificates that may enroll, asked in order. */
   chains: readonly ChainReader[];
   clock: Clock;
@@ -45,14 +49,14 @@ export class Enrollment {
   }
 
   /**
-   * Faults `token-…` and `csr-…` as named; `device-revoked` for a device that was revoked; `conflict` for one of
-   * another fleet. Nothing is spent unless a certificate is issued.
+   * Faults `token-…`, `claim-…` and `csr-…` as named; `device-revoked` for a device that was revoked; `conflict` for one
+   * of another fleet; `approval-…` where the fleet wants manual approval. Nothing is spent unless a certificate is issued
+   * or the request put in.
    */
   async enroll(request: EnrollmentRequest): Promise<IssuedCertificate> {
-    const { issuance, fleets, profiles, clock, observe } = this.#parts;
-    const { attributes } = request;
+    const { issuance, fleets, profiles, approvals, observe } = this.#parts;
     observe('check-credential');
-    const right = await this.#rightOf(request.credential);
+    const right = await this.rightOf(request.credential);
     const { fleet } = right;
     if (request.fleet !== null && request.fleet !== fleet)
       throw new Fault('token-scope', `This credential enrolls devices of the fleet ${fleet}.`);
@@ -61,23 +65,71 @@ export class Enrollment {
     const csr = await readCsr(request.csr);
     const device = request.device ?? parseDeviceId(csr.commonNames[0] ?? '');
     judgeDevice(right, device);
-    const { profile } = await fleets.terms(fleet);
-    const mandate = {
-      device,
-      fleet,
-      profile: await profiles.find(profile),
-      source: right.source,
-      actor: right.actor,
-      replaces: null,
-      spend: async (write: Write) => {
-        await right.spend(write);
-        await admitDevice(write, { device, fleet, attributes }, clock.now());
-      },
-    };
-    return issuance.issue(mandate, csr, hash('sha256', request.csr, 'hex'));
+
+    const { attributes } = request;
+    const ask = { device, fleet, attributes, csr: request.csr, csrHash: hash('sha256', request.csr, 'hex') };
+    const again = await this.#issuedBefore(right, device, csr);
+    if (again) return again;
+    const terms = await fleets.terms(fleet);
+    const profile = await profiles.find(terms.profile);
+    if (right.refusal || terms.approval === 'manual') {
+      const known = await approvals.find(device, ask.csrHash);
+      const isHeard = known?.fleet === fleet && (!right.refusal || known.source === right.source);
+      if (isHeard) return this.#decided(known, profile, csr);
+      if (right.refusal) throw right.refusal;
+      await issuance.judge({ ...ask, profile }, csr);
+      throw await approvals.putIn(ask, right);
+    }
+    const spend = (write: Write) => right.spend(write, device);
+    return this.#issue({ ...ask, profile, source: right.source, actor: right.actor, spend }, csr);
   }
 
-  async #rightOf(credential: Credential): Promise<EnrollmentRight> {
+  /** A claim that is asked again with the same key gives what it gave: an answer that was lost costs nothing. */
+  async #issuedBefore(
+    right: EnrollmentRight,
+    device: DeviceId,
+    csr: Csr,
+  ): Promise<IssuedCertificate | undefined> {
+    if (!right.newcomersOnly || !csr.possessed) return undefined;
+    const known = await this.#parts.issuance.recall(device, csr);
+    return known?.source === right.source ? known.issued : undefined;
+  }
+
+  /** What an operator has decided, when the device asks again. */
+  async #decided(known: KeptEnrollment, profile: Profile, csr: Csr): Promise<IssuedCertificate> {
+    const { approvals, issuance } = this.#parts;
+    const { id, state, csr_hash: csrHash } = known;
+    const device = known.device as DeviceId;
+    if (state === 'pending') throw approvals.pending(id);
+    if (state === 'denied') {
+      const why = known.reason === null ? '' : `: ${known.reason}`;
+      throw new Fault('approval-denied', `An operator has denied this enrollment${why}.`);
+    }
+    if (state === 'issued') {
+      const before = await issuance.recall(device, { csrHash });
+      if (before) return before.issued;
+      const gone =
+        'The certificate for this CSR is being made, or is good no longer; for another, make a new key.';
+      throw new Fault('conflict', gone, { retryAfterMs: 1_000 });
+    }
+    const source = `approval:${id}`;
+    const attributes = JSON.parse(known.attributes) as Record<string, string>;
+    const fleet = known.fleet as FleetId;
+    const spend = (write: Write) => approvals.take(write, id);
+    return this.#issue({ device, fleet, attributes, csrHash, profile, source, actor: source, spend }, csr);
+  }
+
+  #issue(asked: Omit<Mandate, 'replaces'> & Pick<EnrollmentAsk, 'attributes' | 'csrHash'>, csr: Csr) {
+    const { issuance, clock } = this.#parts;
+    const spend = async (write: Write) => {
+      await asked.spend(write);
+      await admitDevice(write, asked, clock.now());
+    };
+    return issuance.issue({ ...asked, replaces: null, spend }, csr, asked.csrHash);
+  }
+
+  /** What a credential grants, spending nothing. Faults `token-…`, `unauthenticated`. */
+  async rightOf(credential: Credential): Promise<EnrollmentRight> {
     const { tokens, chains } = this.#parts;
     if ('secret' in credential) return tokens.right(credential.secret);
     for (const read of chains) {
@@ -103,7 +155,15 @@ export async function admitDevice(
     device,
     fleet,
     attributes,
-  }: { device: DeviceId; fleet: FleetId; attributes: Readonly<Record<string, string>> },
+    role = null,
+    state = 'active',
+  }: {
+    device: DeviceId;
+    fleet: FleetId;
+    attributes: Readonly<Record<string, string>>;
+    role?: string | null;
+    state?: 'active' | 'pending';
+  },
   nowMs: number,
 ): Promise<void> {
   const known = await write
@@ -123,11 +183,11 @@ export async function admitDevice(
   if (known && known.state !== 'deleted') return;
   const row = {
     fleet,
-    state: 'active' as const,
-    role: null,
+    state,
+    role,
     attributes: JSON.stringify(attributes),
     updated_ms: nowMs,
-    assigned_role: null,
+    assigned_role: await roleByAssignment(write, { fleet, attributes }),
     last_issuer: null,
     last_seen_ms: null,
   };

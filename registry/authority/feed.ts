@@ -25,7 +25,7 @@ export interface ChangeDraft {
 export class Feed {
   readonly #read: Kysely<Tables>;
   readonly #clock: Clock;
-  readonly #followers = new Set<() => void>();
+  readonly #followers = new Set<(change: Change) => void>();
 
   constructor(read: Kysely<Tables>, clock: Clock) {
     this.#read = read;
@@ -55,24 +55,43 @@ export class Feed {
   }
 
   /** To be called after the commit. */
-  announce(): void {
-    for (const wake of this.#followers) wake();
+  announce(change: Change): void {
+    for (const wake of this.#followers) wake(change);
   }
 
   /** Calls back after every commit that changed something. Returns how to stop. */
-  follow(wake: () => void): () => void {
+  follow(wake: (change: Change) => void): () => void {
     this.#followers.add(wake);
     return () => this.#followers.delete(wake);
   }
 
-  /** Changes after `since`, oldest first, at most `limit`. */
+  /**
+   * Changes after `since`, oldest first, at most `limit`, and no more than make a page of bytes: one at least. None
+   * means that there are none.
+   */
   async since(since: number, limit: number): Promise<Change[]> {
+    const sizes = await this.#read
+      .selectFrom('changes')
+      .select('id')
+      // Read from the head of the row: the body itself is not touched.
+      .select(sql<number>`octet_length(body)`.as('bytes'))
+      .where('id', '>', since)
+      .orderBy('id')
+      .limit(limit)
+      .execute();
+    let bytes = 0;
+    const beyond = sizes.findIndex((row, index) => {
+      bytes += row.bytes;
+      return index > 0 && bytes > pageBytes;
+    });
+    const last = sizes.at(beyond < 0 ? -1 : beyond - 1)?.id;
+    if (last === undefined) return [];
     const rows = await this.#read
       .selectFrom('changes')
       .selectAll()
       .where('id', '>', since)
+      .where('id', '<=', last)
       .orderBy('id')
-      .limit(limit)
       .execute();
     return rows.map(({ id, body }) => ({ id, ...JSON.parse(body) }));
   }
@@ -85,6 +104,9 @@ export class Feed {
     return row?.head ?? 0;
   }
 }
+
+/** A gateway that catches up with a revocation of thousands does not hold up the others. */
+const pageBytes = 1024 * 1024;
 
 async function entriesOf(write: Write, draft: ChangeDraft): Promise<DirectoryEntry[]> {
   const { fingerprint, fingerprints = fingerprint === undefined ? undefined : [fingerprint], device } = draft;

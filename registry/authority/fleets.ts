@@ -70,7 +70,12 @@ export class Fleets {
       }
       await judgeOrder(write, order);
       await write.insertInto('fleets').values(row).execute();
-      await audit.append(write, { actor, action: 'fleet.create', target: id, detail: { ...order } });
+      await audit.append(write, {
+        actor,
+        action: 'fleet.create',
+        target: id,
+        detail: { before: null, after: viewOf(row) },
+      });
       return feed.append(write, { kind: 'fleet-created', fleet: id, terms: { id, graceMs, skewMs } });
     });
     gateways.announceLater(change);

@@ -8,6 +8,7 @@ import { fingerprintOf } from '#common/x509/fingerprint.ts';
 import { certificatePem, csrDer } from '#common/x509/pem.ts';
 import { doorPlan } from '../ca/door-certificates.ts';
 import type { IssuingCa } from '../ca/issuing-ca.ts';
+import type { CertificatePlan } from '../ca/plan.ts';
 import type { Tables } from '../store/tables.ts';
 import type { Writer } from '../store/writer.ts';
 import type { Caller } from './api-tokens.ts';
@@ -19,6 +20,8 @@ export interface GatewayRegisterParts {
   writer: Writer;
   audit: Audit;
   ca: IssuingCa;
+  /** Writes a plan down before it is signed, with the name of the gateway. */
+  record: (plan: CertificatePlan, name: string) => Promise<void>;
   trustDomain: string;
   lifetimeMs: number;
   clock: Clock;
@@ -47,7 +50,7 @@ export class GatewayRegister {
    * It is recorded before it is handed out. Faults `forbidden`, `csr-signature`.
    */
   async enroll(request: GatewayEnrollment, caller: Caller): Promise<GatewayCertificate> {
-    const { writer, audit, ca, trustDomain, lifetimeMs, clock } = this.#parts;
+    const { writer, audit, ca, record, trustDomain, lifetimeMs, clock } = this.#parts;
     if (caller.role === 'gateway' && caller.actor !== `gateway:${request.name}`) {
       throw new Fault('forbidden', 'A gateway renews its own certificate, not that of another.');
     }
@@ -60,6 +63,7 @@ export class GatewayRegister {
       lifetimeMs,
       ca.notAfterMs,
     );
+    await record(plan, request.name);
     const der = await ca.sign(plan, csr.publicKeyDer);
     const fingerprint = fingerprintOf(der);
     await writer.write(async (write) => {
@@ -68,7 +72,8 @@ export class GatewayRegister {
         .values({ fingerprint, name: request.name, not_after_ms: plan.notAfterMs })
         .execute();
       await write.deleteFrom('gateways').where('not_after_ms', '<', clock.now()).execute();
-      const detail = { fingerprint, names: request.names };
+      const after = { fingerprint, names: request.names, notAfter: timestamp(plan.notAfterMs) };
+      const detail = { before: null, after };
       await audit.append(write, {
         actor: caller.actor,
         action: 'gateway.enroll',

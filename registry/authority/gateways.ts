@@ -1,5 +1,6 @@
 /** The gateways that follow this registry, in this process or behind a feed connection, and what they report. */
 import type { Clock } from '#common/clock.ts';
+import type { LiveScope } from '#common/contract/bulk.ts';
 import type { Change } from '#common/contract/change.ts';
 import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
 import type { GatewayPeer } from '#common/contract/line.ts';
@@ -38,7 +39,7 @@ export class Gateways {
   /** Tells everyone of a committed change and gathers which connections it ended. */
   async announce(change: Change): Promise<Receipt> {
     const { feed, metrics } = this.#options;
-    feed.announce();
+    feed.announce(change);
     const answers = await this.#ask((peer) => peer.apply(change));
     const sessions = answers.values.flat();
     for (const { closedAfterMs } of sessions)
@@ -56,6 +57,12 @@ export class Gateways {
 
   async sessions(device: string): Promise<SessionView[]> {
     return (await this.#ask((peer) => peer.sessions(device))).values.flat();
+  }
+
+  /** Live connections of many. */
+  async live(scope: LiveScope): Promise<{ count: number; complete: boolean }> {
+    const { values, complete } = await this.#ask((peer) => peer.live(scope));
+    return { count: values.reduce((sum, each) => sum + each, 0), complete };
   }
 
   async decisions(query: DecisionQuery): Promise<Decision[]> {

@@ -3,7 +3,6 @@
  * is used and compared after; a crash between the two leaves a reservation that nobody can connect with. By what right,
  * others decide: an enrollment token, a claim certificate, a renewal.
  */
-import { X509Certificate } from 'node:crypto';
 import type { Clock } from '#common/clock.ts';
 import type { IssuedCertificate } from '#common/contract/enrollment.ts';
 import { Fault } from '#common/fault.ts';
@@ -16,13 +15,15 @@ import type { Store } from '../store/store.ts';
 import type { Write } from '../store/writer.ts';
 import type { Audit } from './audit.ts';
 import type { Csr } from './csr.ts';
-import { judgeCsr } from './csr-policy.ts';
+import { type CsrTerms, judgeCsr } from './csr-policy.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
-import { issuedAnswer } from './issued-answer.ts';
+import { type IssuedRow, issuedAnswer } from './issued-answer.ts';
 import type { Issuers } from './issuers.ts';
+import { type LeafNames, leafNamesOf } from './leaf-names.ts';
 import type { Profile } from './profile.ts';
 import { EvenShares, renewAfterMs } from './renewal-window.ts';
+import { compareSigned } from './signed-leaf.ts';
 
 export const issuanceSteps = [
   'judge-csr',
@@ -44,6 +45,8 @@ export interface Mandate {
   readonly source: string;
   /** Who did it, for the audit. */
   readonly actor: string;
+  /** Of a device that is not known yet; one that is has its own. They fill the templates of the profile. */
+  readonly attributes?: Readonly<Record<string, string>>;
   /** The certificate that is renewed. */
   readonly replaces: Fingerprint | null;
   /** In the transaction that reserves: spends the right, and admits the device. Faults when it is gone by now. */
@@ -69,6 +72,12 @@ export interface IssuanceParts {
   observe: (step: IssuanceStep) => void;
 }
 
+export interface Recalled {
+  /** By what right it was issued then. */
+  readonly source: string;
+  readonly issued: IssuedCertificate;
+}
+
 interface Draft {
   readonly mandate: Mandate;
   readonly csr: Csr;
@@ -88,16 +97,10 @@ export class Issuance {
 
   /** Faults `csr-…` as named, `too-many-certificates`, and what the mandate faults. Nothing is spent unless a certificate is issued. */
   async issue(mandate: Mandate, csr: Csr, csrHash: string): Promise<IssuedCertificate> {
-    const { trustDomain, gateways, observe, issuers } = this.#parts;
-    const uri = deviceUri(trustDomain, mandate.fleet, mandate.device);
-
-    observe('judge-csr');
-    judgeCsr(csr, mandate.device, uri);
-    observe('judge-key-owner');
-    await this.#judgeKeyOwner(csr, mandate.device);
-
+    const { gateways, observe, issuers } = this.#parts;
+    const names = await this.judge(mandate, csr);
     observe('plan');
-    const draft = this.#draft(mandate, csr, csrHash, uri, issuers.preferred);
+    const draft = this.#draft(mandate, csr, csrHash, names, issuers.preferred);
     observe('reserve');
     await this.#reserve(draft);
     mandate.spent?.();
@@ -111,9 +114,55 @@ export class Issuance {
     return answerOf(draft, der, fingerprint);
   }
 
+  /** What would be refused at once, without spending anything: `csr-…` as named. Gives the names that the leaf will have. */
+  async judge(
+    mandate: Pick<Mandate, 'device' | 'fleet' | 'profile' | 'attributes'>,
+    csr: Csr,
+  ): Promise<LeafNames> {
+    const { trustDomain, observe } = this.#parts;
+    const { device, fleet, profile } = mandate;
+    observe('judge-csr');
+    const names = leafNamesOf(profile.document, {
+      id: device,
+      fleet,
+      attributes: await this.#attributesOf(mandate),
+    });
+    const uris = [deviceUri(trustDomain, fleet, device), ...names.uris];
+    const whole = { ...names, uris };
+    judgeCsr(csr, termsOf(profile, device, whole));
+    observe('judge-key-owner');
+    await this.#judgeKeyOwner(csr, device);
+    return whole;
+  }
+
+  /**
+   * The certificate that a device was issued for this key or this CSR and that is good now, answered like the first time.
+   * Undefined when there is none.
+   */
+  async recall(
+    device: DeviceId,
+    by: { keyHash: string } | { csrHash: string },
+  ): Promise<Recalled | undefined> {
+    const { store, clock, issuers } = this.#parts;
+    const select = store.read
+      .selectFrom('certificates')
+      .selectAll()
+      .where('device', '=', device)
+      .where('state', '=', 'issued')
+      .where('not_after_ms', '>', clock.now())
+      .orderBy('reserved_ms', 'desc')
+      .limit(1);
+    const row = await ('keyHash' in by
+      ? select.where('key_hash', '=', by.keyHash)
+      : select.where('csr_hash', '=', by.csrHash)
+    ).executeTakeFirst();
+    if (!row || !issuers.ids.includes(row.issuer)) return undefined;
+    return { source: row.source, issued: issuedAnswer(row as IssuedRow, issuers.find(row.issuer)) };
+  }
+
   /** After a crash: what was reserved and never recorded is revoked for good, and what was spent on it given back. */
   async abandonReservations(): Promise<number> {
-    const { store, audit } = this.#parts;
+    const { store } = this.#parts;
     return store.writer.write(async (write) => {
       const reserved = await write
         .selectFrom('certificates')
@@ -122,11 +171,25 @@ export class Issuance {
         .execute();
       for (const { issuer, serial, source } of reserved) {
         await this.#abandon(write, issuer, serial, source);
-        const detail = { issuer };
-        await audit.append(write, { actor: 'system', action: 'certificate.abandon', target: serial, detail });
       }
       return reserved.length;
     });
+  }
+
+  async #attributesOf({
+    device,
+    profile,
+    attributes = {},
+  }: Pick<Mandate, 'device' | 'profile' | 'attributes'>) {
+    const { subject, names } = profile.document;
+    if (subject.length === 0 && names.length === 0) return attributes;
+    const known = await this.#parts.store.read
+      .selectFrom('devices')
+      .select('attributes')
+      .where('id', '=', device)
+      .where('state', '!=', 'deleted')
+      .executeTakeFirst();
+    return known ? (JSON.parse(known.attributes) as Record<string, string>) : attributes;
   }
 
   async #judgeKeyOwner(csr: Csr, device: DeviceId): Promise<void> {
@@ -140,7 +203,7 @@ export class Issuance {
     if (other) throw keyReused();
   }
 
-  #draft(mandate: Mandate, csr: Csr, csrHash: string, uri: string, issuer: Draft['issuer']): Draft {
+  #draft(mandate: Mandate, csr: Csr, csrHash: string, names: LeafNames, issuer: Draft['issuer']): Draft {
     const { profile, device } = mandate;
     const nowMs = Math.floor(this.#parts.clock.now() / 1000) * 1000;
     const serialNumber = makeSerialNumber();
@@ -148,8 +211,7 @@ export class Issuance {
     const plan: CertificatePlan = {
       serialNumber,
       commonName: device,
-      uris: [uri],
-      dnsNames: [],
+      ...names,
       addresses: [],
       purposes: profile.document.purposes,
       notBeforeMs: nowMs - profile.backdateMs,
@@ -201,7 +263,7 @@ export class Issuance {
     try {
       const der = await issuer.ca.sign(plan, csr.publicKeyDer);
       this.#parts.observe('compare');
-      compare(der, plan, csr, issuer.ca);
+      compareSigned(der, plan, csr.publicKeyDer, issuer.ca);
       return der;
     } catch (thrown) {
       await this.#parts.store.writer.write((write) =>
@@ -218,6 +280,17 @@ export class Issuance {
       .where('issuer', '=', issuer)
       .where('serial', '=', serial)
       .execute();
+    const detail = {
+      issuer,
+      before: { state: 'reserved' },
+      after: { state: 'revoked', reason: 'abandoned' },
+    };
+    await this.#parts.audit.append(write, {
+      actor: 'system',
+      action: 'certificate.abandon',
+      target: serial,
+      detail,
+    });
     const [kind = '', id = ''] = source.split(':', 2);
     await this.#parts.giveBack[kind]?.(write, id);
   }
@@ -226,25 +299,30 @@ export class Issuance {
     const { store, feed, audit } = this.#parts;
     const { device, fleet, actor, source, replaces } = mandate;
     return store.writer.write(async (write) => {
-      await write
+      const { numUpdatedRows } = await write
         .updateTable('certificates')
         .set({ state: 'issued', der, fingerprint })
         .where('issuer', '=', issuer.id)
         .where('serial', '=', plan.serialNumber)
-        .execute();
-      const detail = {
-        fingerprint,
-        serialNumber: plan.serialNumber,
-        issuer: issuer.id,
-        fleet,
-        source,
-        replaces,
-      };
+        .where('state', '=', 'reserved')
+        .executeTakeFirst();
+      if (numUpdatedRows === 0n)
+        throw new Fault('conflict', 'The right to this certificate was withdrawn while it was being made.');
+      const { serialNumber } = plan;
+      const after = { fingerprint, serialNumber, issuer: issuer.id, fleet, source, replaces };
+      const detail = { before: null, after };
       await audit.append(write, { actor, action: 'certificate.issue', target: device, detail });
       return feed.append(write, { kind: 'certificate-issued', fleet, device, fingerprint });
     });
   }
 }
+
+const termsOf = ({ document }: Profile, device: DeviceId, names: LeafNames): CsrTerms => ({
+  keys: document.keys,
+  purposes: document.purposes,
+  subject: [{ type: 'CN', value: device }, ...names.subject],
+  names: [...names.uris.map((uri) => `uri:${uri}`), ...names.dnsNames.map((name) => `dns:${name}`)],
+});
 
 const keyReused = () =>
   new Fault('csr-key-reused', 'This key is certified for another device already; make a new key.');
@@ -288,16 +366,3 @@ const answerOf = ({ mandate, plan, issuer, renewAfterMs }: Draft, der: Buffer, f
     },
     issuer.ca,
   );
-
-/** Re-reads what was signed with another parser, before anybody gets it. Faults `internal`. */
-function compare(der: Buffer, plan: CertificatePlan, csr: Csr, ca: IssuingCa): void {
-  const read = new X509Certificate(der);
-  const same =
-    read.serialNumber.toLowerCase() === plan.serialNumber &&
-    read.subject === `CN=${plan.commonName}` &&
-    read.subjectAltName === plan.uris.map((uri) => `URI:${uri}`).join(', ') &&
-    !read.ca &&
-    read.publicKey.equals(csr.publicKey) &&
-    ca.isIssuerOf(read);
-  if (!same) throw new Fault('internal', 'The certificate that was signed is not the one that was planned.');
-}

@@ -54,7 +54,12 @@ export class Issuers {
     };
     await writer.write(async (write) => {
       await write.insertInto('issuers').values(row).execute();
-      await audit.append(write, { actor: 'system', action: 'issuer.add', target: id, detail: { state } });
+      await audit.append(write, {
+        actor: 'system',
+        action: 'issuer.add',
+        target: id,
+        detail: { before: null, after: { state } },
+      });
       await feed.append(write, { kind: 'issuer-changed', issuer: issuerOf(row) });
     });
     if (state === 'preferred') this.#preferred = id;

@@ -1,7 +1,9 @@
 /** A profile: what the certificates of a fleet are like, and how they are renewed. A document, checked when it is written. */
 import { Fault } from '#common/fault.ts';
 import { parseDuration } from '#common/quantity.ts';
-import { type KeyPurpose, keyPurposes } from '../ca/plan.ts';
+import { type KeyPurpose, keyPurposes, type LeafAttribute } from '../ca/plan.ts';
+import { troubleWithAttribute, troubleWithName } from './leaf-names.ts';
+import { isConstant, judgeTemplate } from './template.ts';
 
 /** `RSA-n` takes keys of at least n bits. */
 export const keyTypes = [
@@ -17,7 +19,14 @@ export const keyTypes = [
 export type KeyType = (typeof keyTypes)[number];
 
 /** Attributes of a subject that a template may set beside the CN, which is always the device id. */
-export const subjectAttributes = ['O', 'OU', 'L', 'ST', 'C', 'serialNumber'] as const;
+export const subjectAttributes = [
+  'O',
+  'OU',
+  'L',
+  'ST',
+  'C',
+  'serialNumber',
+] as const satisfies readonly LeafAttribute['type'][];
 export type SubjectAttribute = (typeof subjectAttributes)[number];
 
 /** As it is written and shown. Durations are texts such as `90d`; values may hold `${device.id}` and its kin. */
@@ -57,17 +66,18 @@ export const defaultProfile = (validityMs: number, backdateMs: number): ProfileD
   renewal: { from: 60, to: 80, retireAfter: '1h' },
 });
 
+/** Most attributes of a subject beside the CN, and most names beside the SPIFFE ID. */
+export const mostTemplates = 8;
+const longestTemplateText = 256;
+
 /** Faults `malformed` with the first thing that does not fit. */
 export function readProfile(document: ProfileDocument): Profile {
-  const { name, validity, backdate, renewal, purposes, maxCertificates } = document;
-  const bad = (why: string) => new Fault('malformed', `The profile ${name} does not fit: ${why}.`);
+  const { name, validity, backdate, renewal } = document;
   const validityMs = parseDuration(validity);
+  const bad = (why: string) => new Fault('malformed', `The profile ${name} does not fit: ${why}.`);
   if (validityMs < 60_000) throw bad('a validity is a minute at least');
-  if (!purposes.includes('clientAuth')) throw bad('device certificates are for clientAuth');
-  if (purposes.some((purpose) => !keyPurposes.includes(purpose))) throw bad('an unknown purpose');
-  if (!(renewal.from > 0 && renewal.from <= renewal.to && renewal.to < 100))
-    throw bad('renewal.from and renewal.to are percents of the validity, in this order');
-  if (maxCertificates < 2) throw bad('maxCertificates is 2 at least: a renewal has the old and the new one');
+  const trouble = troubleWithTerms(document) ?? troubleWithTemplates(document);
+  if (trouble) throw bad(trouble);
   return {
     document,
     name,
@@ -75,4 +85,37 @@ export function readProfile(document: ProfileDocument): Profile {
     backdateMs: parseDuration(backdate),
     retireAfterMs: parseDuration(renewal.retireAfter),
   };
+}
+
+function troubleWithTerms({ keys, purposes, renewal, maxCertificates }: ProfileDocument): string | null {
+  if (keys.length === 0 || keys.some((key) => !keyTypes.includes(key)))
+    return `keys are some of ${keyTypes.join(', ')}`;
+  if (!purposes.includes('clientAuth')) return 'device certificates are for clientAuth';
+  if (purposes.some((purpose) => !keyPurposes.includes(purpose))) return 'an unknown purpose';
+  if (!(renewal.from > 0 && renewal.from <= renewal.to && renewal.to < 100))
+    return 'renewal.from and renewal.to are percents of the validity, in this order';
+  if (maxCertificates < 2) return 'maxCertificates is 2 at least: a renewal has the old and the new one';
+  return null;
+}
+
+/** Constants are checked whole, the others when a device is there to fill them. */
+function troubleWithTemplates({ subject, names }: ProfileDocument): string | null {
+  if (subject.length > mostTemplates || names.length > mostTemplates)
+    return `subject and names have ${mostTemplates} entries at most`;
+  for (const { value } of [...subject, ...names]) {
+    if (value.length > longestTemplateText) return `"${value.slice(0, 32)}…" is too long`;
+    judgeTemplate(value);
+  }
+  for (const { attribute, value } of subject) {
+    if (!subjectAttributes.includes(attribute)) return `a subject has no attribute ${attribute}`;
+    const trouble = isConstant(value) ? troubleWithAttribute(attribute, value) : null;
+    if (trouble) return `${attribute}=${value} ${trouble}`;
+  }
+  for (const { type, value } of names) {
+    const trouble = isConstant(value) ? troubleWithName(type, value) : null;
+    if (trouble) return `the name ${type}:${value} ${trouble}`;
+    if (type === 'uri' && !/^[a-z][a-z0-9+.-]*:/.test(value)) return `the scheme of ${value} is constant`;
+    if (value.startsWith('spiffe:')) return 'the SPIFFE ID is given to every certificate, and no second one';
+  }
+  return null;
 }

@@ -1,5 +1,6 @@
 /** A gateway behind its feed connection: changes go out with the feed, questions beside it, answers come back by POST. */
 import { randomUUID } from 'node:crypto';
+import type { LiveScope } from '#common/contract/bulk.ts';
 import { type Change, silentChanges } from '#common/contract/change.ts';
 import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
 import type { Answer, GatewayPeer, Question } from '#common/contract/line.ts';
@@ -32,6 +33,11 @@ export class RemoteGateway implements GatewayPeer {
   async sessions(device: string): Promise<SessionView[]> {
     const answer = await this.#ask((id) => ({ id, ask: 'sessions', device }));
     return 'sessions' in answer ? answer.sessions : [];
+  }
+
+  async live(scope: LiveScope): Promise<number> {
+    const answer = await this.#ask((id) => ({ id, ask: 'live', scope }));
+    return 'live' in answer ? answer.live : 0;
   }
 
   async decisions(query: DecisionQuery): Promise<Decision[]> {

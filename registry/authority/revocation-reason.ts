@@ -5,6 +5,10 @@ export const revocationReasons = [
   'affiliationChanged',
   'superseded',
   'cessationOfOperation',
+  'certificateHold',
   'privilegeWithdrawn',
 ] as const;
 export type RevocationReason = (typeof revocationReasons)[number];
+
+/** For good; a hold is not. */
+export type FinalReason = Exclude<RevocationReason, 'certificateHold'>;

@@ -1,6 +1,6 @@
 /** Roles: the documents that grant. Checked when they are written, so that a gateway never meets one it cannot read. */
 import type { Kysely } from 'kysely';
-import { type RoleDocument, type RoleRule, roleActions } from '#common/contract/directory.ts';
+import type { RoleDocument } from '#common/contract/directory.ts';
 import { defaultRoles } from '#common/contract/role-defaults.ts';
 import { Fault } from '#common/fault.ts';
 import type { Tables } from '../store/tables.ts';
@@ -8,8 +8,7 @@ import type { Writer } from '../store/writer.ts';
 import type { Audit } from './audit.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
-
-const variables = /^(device\.id|device\.fleet|device\.attributes\.[A-Za-z0-9_-]+)$/;
+import { checkRole } from './role-rules.ts';
 
 export class Roles {
   readonly #read: Kysely<Tables>;
@@ -50,7 +49,7 @@ export class Roles {
 
   /** Makes or replaces a role; gateways judge live sessions anew. Faults `malformed` with the rule that is wrong. */
   async put(role: RoleDocument, actor: string): Promise<RoleDocument> {
-    for (const [index, rule] of role.rules.entries()) checkRule(rule, index);
+    checkRole(role);
     const document = JSON.stringify(role);
     const change = await this.#writer.write(async (write) => {
       const before = await write
@@ -70,20 +69,4 @@ export class Roles {
     await this.#gateways.announce(change);
     return role;
   }
-}
-
-function checkRule({ allow, pattern }: RoleRule, index: number): void {
-  const wrong = (why: string) => new Fault('malformed', `Rule ${index + 1} (${pattern}): ${why}.`);
-  if (!roleActions.includes(allow)) throw wrong(`allow is one of ${roleActions.join(', ')}`);
-  for (const [, name] of pattern.matchAll(/\$\{([^}]*)\}/g)) {
-    if (!variables.test(name ?? ''))
-      throw wrong(`\${${name}} is no variable; there are device.id, device.fleet, device.attributes.NAME`);
-  }
-  if (/\$\{[^}]*$/.test(pattern)) throw wrong('a variable is not closed');
-  const levels = pattern.split('/');
-  const hash = levels.findIndex((level) => level.includes('#'));
-  if (hash >= 0 && (hash !== levels.length - 1 || levels[hash] !== '#'))
-    throw wrong('# stands alone, as the last level');
-  if (levels.some((level) => level.includes('+') && level !== '+'))
-    throw wrong('+ stands alone in its level');
 }

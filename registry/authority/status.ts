@@ -33,6 +33,8 @@ export class Status {
     feed: Feed;
     clock: Clock;
     caNotAfterMs: number;
+    /** Of other rooms, each as the end of a sentence. */
+    problems: () => readonly string[];
   };
   readonly #startedAtMs: number;
 
@@ -44,13 +46,15 @@ export class Status {
     feed: Feed;
     clock: Clock;
     caNotAfterMs: number;
+    /** Of other rooms, each as the end of a sentence. */
+    problems: () => readonly string[];
   }) {
     this.#parts = parts;
     this.#startedAtMs = parts.clock.now();
   }
 
   async read(): Promise<StatusReport> {
-    const { read, certificates, expiry, gateways, feed, clock, caNotAfterMs } = this.#parts;
+    const { read, certificates, expiry, gateways, feed, clock, caNotAfterMs, problems: others } = this.#parts;
     const rows = await read
       .selectFrom('devices')
       .select(({ fn }) => ['state', fn.countAll<number>().as('count')])
@@ -65,6 +69,7 @@ export class Status {
         ? [`the issuing CA expires in ${Math.floor(caLeftMs / 86_400_000)} days`]
         : []),
       ...(late > 0 ? [sayLate(late)] : []),
+      ...others(),
     ];
     const well = `All is well: ${devices.active ?? 0} active devices, ${gateways.names.length} gateway(s).`;
     return {

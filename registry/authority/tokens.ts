@@ -69,7 +69,7 @@ export class Tokens {
       const known = await write.selectFrom('fleets').select('id').where('id', '=', fleet).executeTakeFirst();
       if (!known) throw new Fault('not-found', `There is no fleet ${fleet}; create it first.`);
       await write.insertInto('tokens').values(row).execute();
-      const detail = { fleet, device: row.device, uses: row.uses, expiresAt: timestamp(row.expires_ms) };
+      const detail = { before: null, after: viewOf(row) };
       await this.#audit.append(write, { actor, action: 'token.create', target: row.id, detail });
     });
     return { ...viewOf(row), token };
@@ -87,17 +87,15 @@ export class Tokens {
 
   async revoke(id: string, actor: string): Promise<void> {
     await this.#writer.write(async (write) => {
-      const { numUpdatedRows } = await write
-        .updateTable('tokens')
-        .set({ revoked: 1 })
-        .where('id', '=', id)
-        .executeTakeFirst();
-      if (numUpdatedRows === 0n) throw new Fault('not-found', `There is no token ${id}.`);
-      await this.#audit.append(write, { actor, action: 'token.revoke', target: id, detail: {} });
+      const row = await write.selectFrom('tokens').selectAll().where('id', '=', id).executeTakeFirst();
+      if (!row) throw new Fault('not-found', `There is no token ${id}.`);
+      await write.updateTable('tokens').set({ revoked: 1 }).where('id', '=', id).execute();
+      const detail = { before: viewOf(row), after: viewOf({ ...row, revoked: 1 }) };
+      await this.#audit.append(write, { actor, action: 'token.revoke', target: id, detail });
     });
   }
 
-  /** What a token is good for now. Faults `token-…`. Spends nothing yet. */
+  /** What a token is good for now, spent and expired ones with the refusal. Faults `token-invalid`. Spends nothing yet. */
   async right(secret: string): Promise<EnrollmentRight> {
     const row = await this.#read
       .selectFrom('tokens')
@@ -106,11 +104,14 @@ export class Tokens {
       .executeTakeFirst();
     if (!row || row.revoked)
       throw new Fault('token-invalid', 'This enrollment token is not known here, or was revoked.');
-    if (row.expires_ms <= this.#clock.now())
-      throw new Fault('token-expired', 'This enrollment token has expired; ask for a new one.');
-    if (row.uses_left <= 0)
-      throw new Fault('token-spent', 'This enrollment token has been used up; ask for a new one.');
+    const refusal =
+      row.expires_ms <= this.#clock.now()
+        ? new Fault('token-expired', 'This enrollment token has expired; ask for a new one.')
+        : row.uses_left <= 0
+          ? spent()
+          : undefined;
     return {
+      ...(refusal && { refusal }),
       fleet: row.fleet as FleetId,
       device: row.device as DeviceId | null,
       source: `token:${row.id}`,
@@ -128,8 +129,7 @@ export class Tokens {
       .where('uses_left', '>', 0)
       .where('revoked', '=', 0)
       .executeTakeFirst();
-    if (numUpdatedRows === 0n)
-      throw new Fault('token-spent', 'This enrollment token has been used up; ask for a new one.');
+    if (numUpdatedRows === 0n) throw spent();
   }
 
   /** Gives a use back, when nothing came of it. */
@@ -141,3 +141,5 @@ export class Tokens {
       .execute();
   }
 }
+
+const spent = () => new Fault('token-spent', 'This enrollment token has been used up; ask for a new one.');

@@ -1,85 +1,81 @@
 /** The certificates of the CA itself: a self-signed root, and an issuing CA under it that may sign leaves only. */
-import 'reflect-metadata';
-import { createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
-import {
-  AuthorityKeyIdentifierExtension,
-  BasicConstraintsExtension,
-  type Extension,
-  type JsonName,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  SubjectKeyIdentifierExtension,
-  X509Certificate,
-  X509CertificateGenerator,
-} from '@peculiar/x509';
-import { dateOf } from '#common/clock.ts';
-import { importKey } from '#common/x509/crypto-key.ts';
+import { type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
+import { parseTimestamp } from '#common/clock.ts';
+import { certificatePem } from '#common/x509/pem.ts';
 import type { CaSettings } from '../settings.ts';
+import { makeCertificate } from './certificate.ts';
+import type { KeyUsage } from './extensions.ts';
+import { issuerIdentityOf, keyIdOf } from './issuer-identity.ts';
+import { encodeName, type NameAttribute } from './name.ts';
+import type { Signer } from './signer.ts';
 
-const caUsage = KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign;
+const caUsage: readonly KeyUsage[] = ['keyCertSign', 'cRLSign'];
+const hourMs = 3_600_000;
 
 /** PEM of a self-signed root (RFC 5280, section 4.2: CA, keyCertSign, cRLSign, key identifiers). */
 export async function makeRootCertificate(
-  key: KeyObject,
+  signer: Signer,
   settings: CaSettings,
   nowMs: number,
 ): Promise<string> {
-  const name: JsonName = [{ CN: ['Fleetgate Root CA'] }, { O: ['Fleetgate'] }];
-  return make(
-    { subject: name, issuer: name, publicKey: createPublicKey(key), signingKey: key, nowMs },
-    settings.rootLifetime,
-    undefined,
-  );
+  const subject = nameOf('Fleetgate Root CA');
+  const publicKey = spkiOf(signer.publicKey);
+  const startMs = wholeSeconds(nowMs);
+  const fields = {
+    serialNumber: makeSerialNumber(),
+    issuerName: encodeName(subject),
+    subject,
+    notBeforeMs: startMs - hourMs,
+    notAfterMs: startMs + settings.rootLifetime,
+    publicKey,
+    isCa: true,
+    keyUsage: caUsage,
+    authorityKeyId: keyIdOf(publicKey),
+  };
+  return certificatePem(await makeCertificate(fields, signer));
 }
 
-/** PEM of the issuing CA: path length 0, so that no certificate it signs can sign another. */
+/**
+ * PEM of the issuing CA: path length 0, so that no certificate it signs can sign another. It ends with its root at the
+ * latest.
+ */
 export async function makeIssuingCertificate(
   publicKey: KeyObject,
-  root: { key: KeyObject; certificate: string },
+  root: { signer: Signer; certificate: string },
   settings: CaSettings,
   nowMs: number,
 ): Promise<string> {
-  const subject: JsonName = [
-    { CN: [`Fleetgate Issuing CA ${randomBytes(3).toString('hex')}`] },
-    { O: ['Fleetgate'] },
-  ];
-  const issuer = new X509Certificate(root.certificate);
-  const names = { subject, issuer: issuer.subjectName.toJSON(), publicKey, signingKey: root.key, nowMs };
-  return make(names, settings.issuingLifetime, 0);
-}
-
-interface Parts {
-  subject: JsonName;
-  issuer: JsonName;
-  publicKey: KeyObject;
-  signingKey: KeyObject;
-  nowMs: number;
-}
-
-async function make(parts: Parts, lifetimeMs: number, pathLength: number | undefined): Promise<string> {
-  const signing = importKey(parts.signingKey, 'sign');
-  const publicKey = importKey(parts.publicKey, 'verify').key;
-  const signer = importKey(createPublicKey(parts.signingKey), 'verify').key;
-  const extensions: Extension[] = [
-    new BasicConstraintsExtension(true, pathLength, true),
-    new KeyUsagesExtension(caUsage, true),
-    await SubjectKeyIdentifierExtension.create(publicKey),
-    await AuthorityKeyIdentifierExtension.create(signer),
-  ];
-  const startMs = Math.floor(parts.nowMs / 1000) * 1000 - 3_600_000;
-  const certificate = await X509CertificateGenerator.create({
+  const certificate = new X509Certificate(root.certificate);
+  const issuer = issuerIdentityOf(certificate.raw);
+  const startMs = wholeSeconds(nowMs);
+  const fields = {
     serialNumber: makeSerialNumber(),
-    subject: parts.subject,
-    issuer: parts.issuer,
-    notBefore: dateOf(startMs),
-    notAfter: dateOf(startMs + 3_600_000 + lifetimeMs),
-    publicKey,
-    signingKey: signing.key,
-    signingAlgorithm: signing.algorithm,
-    extensions,
-  });
-  return `${certificate.toString('pem')}\n`;
+    issuerName: issuer.name,
+    subject: makeIssuingName(),
+    notBeforeMs: startMs - hourMs,
+    notAfterMs: Math.min(startMs + settings.issuingLifetime, parseTimestamp(certificate.validTo)),
+    publicKey: spkiOf(publicKey),
+    isCa: true,
+    pathLength: 0,
+    keyUsage: caUsage,
+    authorityKeyId: issuer.keyId,
+  };
+  return certificatePem(await makeCertificate(fields, root.signer));
 }
+
+/** The name of an issuing CA: no two are alike, since paths are built by name. */
+export const makeIssuingName = (): readonly NameAttribute[] =>
+  nameOf(`Fleetgate Issuing CA ${randomBytes(3).toString('hex')}`);
+
+const nameOf = (commonName: string): readonly NameAttribute[] => [
+  { type: 'CN', value: commonName },
+  { type: 'O', value: 'Fleetgate' },
+];
+
+const spkiOf = (key: KeyObject): Buffer => key.export({ type: 'spki', format: 'der' });
+
+/** X.509 knows no fractions of seconds. */
+const wholeSeconds = (ms: number): number => Math.floor(ms / 1000) * 1000;
 
 /** A random serial number: 159 bits, positive, first byte never zero so that every reader prints it alike, hex. */
 export function makeSerialNumber(): string {

@@ -1,109 +1,72 @@
 /**
- * The folder of the CA: made whole on the first start or not at all. The root's key is kept in a file of its own that
- * nothing opens afterwards; the issuing key is opened once, by IssuingCa. Keys are encrypted PKCS #8, files 0600.
+ * Opens the CA of a data folder: made whole on the first start or not at all. The root's key is kept in a file of its own
+ * that nothing opens afterwards; the issuing key is behind a Signer, which whoever opened it closes.
  */
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import type { Clock } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
 import type { CaSettings } from '../settings.ts';
 import { makeIssuingCertificate, makeRootCertificate } from './ca-certificates.ts';
+import { caPaths, makeFolder, openPassphrase, sealedKey, writeDurably } from './ca-folder.ts';
+import { FileSigner } from './file-signer.ts';
+import { makeKey } from './key-type.ts';
+import { makeIssuingKey, openIssuingKey } from './open-signer.ts';
+import type { Signer } from './signer.ts';
+
+export { writeDurably } from './ca-folder.ts';
 
 export interface CaKeys {
   /** PEM. */
   readonly root: string;
   /** PEM. */
   readonly issuing: string;
-  readonly issuingKey: KeyObject;
+  /** Of the issuing key. */
+  readonly signer: Signer;
 }
-
-const names = { root: 'root.crt', rootKey: 'root.key', issuing: 'issuing.crt', issuingKey: 'issuing.key' };
-/** PBKDF2 inside OpenSSL's PKCS #8 writer; AES-256 in CBC mode is the strongest it offers there. */
-const cipher = 'aes-256-cbc';
 
 /**
- * Opens the CA in `<dataDir>/ca`, making it when there is none. Faults `unavailable` when it cannot be read with the
- * passphrase at hand.
+ * Opens the CA in `<dataDir>/ca`, making it when there is none. Faults `unavailable` when its key cannot be opened, when
+ * it is not the key of the certificate, and when there is no certificate yet because the root is elsewhere.
  */
 export async function openCaKeys(dataDir: string, settings: CaSettings, clock: Clock): Promise<CaKeys> {
-  const dir = join(dataDir, 'ca');
-  const passphrase = await openPassphrase(dataDir, settings.passphraseFile);
-  if (!existsSync(dir)) await makeCa(dir, passphrase, settings, clock);
-  try {
-    return {
-      root: await readFile(join(dir, names.root), 'utf8'),
-      issuing: await readFile(join(dir, names.issuing), 'utf8'),
-      issuingKey: createPrivateKey({ key: await readFile(join(dir, names.issuingKey), 'utf8'), passphrase }),
-    };
-  } catch (cause) {
+  const paths = caPaths(dataDir);
+  if (!existsSync(paths.dir)) await makeCa(dataDir, settings, clock);
+  if (!existsSync(paths.issuing)) {
     throw new Fault(
       'unavailable',
-      `The CA in ${dir} cannot be opened; is ca.passphraseFile the one it was made with?`,
-      {
-        cause,
-      },
+      `The issuing CA has no certificate yet. Have ${paths.request} signed by your root, then run: fleetgate ca import issuing.crt --root root.crt --data ${dataDir}`,
     );
   }
-}
-
-async function openPassphrase(dataDir: string, file: string | undefined): Promise<string> {
-  if (file) return (await readFile(file, 'utf8')).trim();
-  const path = join(dataDir, 'ca.passphrase');
-  if (!existsSync(path)) await writeDurably(path, `${randomBytes(32).toString('base64url')}\n`);
-  return (await readFile(path, 'utf8')).trim();
-}
-
-/** Into a folder beside, then renamed: a crash leaves no CA, never half of one. */
-async function makeCa(dir: string, passphrase: string, settings: CaSettings, clock: Clock): Promise<void> {
-  const making = `${dir}.new`;
-  await rm(making, { recursive: true, force: true });
-  await mkdir(making, { mode: 0o700 });
-  const rootKey = makeKey(settings.keyType);
-  const issuingKey = makeKey(settings.keyType);
-  const root = await makeRootCertificate(rootKey, settings, clock.now());
-  const issuing = await makeIssuingCertificate(
-    createPublicKey(issuingKey),
-    { key: rootKey, certificate: root },
-    settings,
-    clock.now(),
+  const root = await readFile(paths.root, 'utf8');
+  const issuing = await readFile(paths.issuing, 'utf8');
+  const signer = await openIssuingKey(dataDir, settings, clock);
+  if (new X509Certificate(issuing).publicKey.equals(signer.publicKey)) return { root, issuing, signer };
+  await signer.close();
+  throw new Fault(
+    'unavailable',
+    `The CA key that ca.signer leads to is not the one of ${paths.issuing}; point ca.signer at that key, or use the data folder that belongs to this one.`,
   );
-  const sealed = (key: KeyObject) =>
-    key.export({ type: 'pkcs8', format: 'pem', cipher, passphrase }).toString();
-  await writeDurably(join(making, names.rootKey), sealed(rootKey));
-  await writeDurably(join(making, names.issuingKey), sealed(issuingKey));
-  await writeDurably(join(making, names.root), root);
-  await writeDurably(join(making, names.issuing), issuing);
-  await writeDurably(join(making, 'ca.crt'), root + issuing);
-  await rename(making, dir);
 }
 
-function makeKey(type: CaSettings['keyType']): KeyObject {
-  switch (type) {
-    case 'P-256':
-    case 'P-384':
-      return generateKeyPairSync('ec', { namedCurve: type }).privateKey;
-    case 'Ed25519':
-      return generateKeyPairSync('ed25519').privateKey;
-    case 'RSA-2048':
-      return generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
-    case 'RSA-3072':
-      return generateKeyPairSync('rsa', { modulusLength: 3072 }).privateKey;
-  }
-}
-
-/** Writes a file 0600 that is on disk when this resolves. */
-export async function writeDurably(path: string, text: string): Promise<void> {
-  await writeFile(path, text, { mode: 0o600, flush: true });
-  await chmod(path, 0o600);
-  const folder = await open(join(path, '..'));
-  await folder.sync();
-  await folder.close();
+/** A root and an issuing CA under it. Faults `conflict` when there is a CA. */
+export function makeCa(dataDir: string, settings: CaSettings, clock: Clock): Promise<void> {
+  return makeFolder(dataDir, async (making) => {
+    const passphrase = await openPassphrase(dataDir, settings.passphraseFile);
+    const rootKey = makeKey(settings.keyType);
+    const rootSigner = new FileSigner(rootKey);
+    const issuingSigner = await makeIssuingKey(dataDir, making, settings, clock);
+    try {
+      const root = await makeRootCertificate(rootSigner, settings, clock.now());
+      const signed = { signer: rootSigner, certificate: root };
+      const issuing = await makeIssuingCertificate(issuingSigner.publicKey, signed, settings, clock.now());
+      await writeDurably(making.rootKey, sealedKey(rootKey, passphrase));
+      await writeDurably(making.root, root);
+      await writeDurably(making.issuing, issuing);
+      await writeDurably(making.bundle, root + issuing);
+    } finally {
+      await issuingSigner.close();
+    }
+  });
 }

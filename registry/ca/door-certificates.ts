@@ -12,6 +12,10 @@ import type { CertificatePlan } from './plan.ts';
 
 export interface DoorCertificatesOptions {
   ca: IssuingCa;
+  /** Writes a plan down before it is signed. */
+  record: (plan: CertificatePlan) => Promise<void>;
+  /** The OCSP answer about a certificate in DER, as it is now. */
+  staple: (certificate: Buffer) => Buffer | null;
   /** DNS names and IP addresses. */
   names: readonly string[];
   lifetimeMs: number;
@@ -34,6 +38,7 @@ export function doorPlan(
   return {
     serialNumber: makeSerialNumber(),
     commonName: names[0] ?? 'localhost',
+    subject: [],
     uris: uri === null ? [] : [uri],
     dnsNames: names.filter((name) => isIP(name) === 0),
     addresses: names.filter((name) => isIP(name) !== 0),
@@ -46,13 +51,15 @@ export function doorPlan(
 /** The key never leaves memory: a restart makes a new one. */
 export class DoorCertificates implements DoorCertificateSource, Disposable {
   #current: DoorCertificate;
+  #leaf: Buffer;
   readonly #options: DoorCertificatesOptions;
   readonly #listeners = new Set<(certificate: DoorCertificate) => void>();
   #cancel: Cancel = () => {};
 
-  private constructor(options: DoorCertificatesOptions, current: DoorCertificate) {
+  private constructor(options: DoorCertificatesOptions, { leaf, ...current }: Made) {
     this.#options = options;
     this.#current = current;
+    this.#leaf = leaf;
     this.#schedule((current.notAfterMs - options.clock.now()) * renewAfter);
   }
 
@@ -69,6 +76,10 @@ export class DoorCertificates implements DoorCertificateSource, Disposable {
     return () => this.#listeners.delete(use);
   }
 
+  staple(): Buffer | null {
+    return this.#options.staple(this.#leaf);
+  }
+
   #schedule(delayMs: number): void {
     this.#cancel = this.#options.clock.after(delayMs, () => void this.#renew());
   }
@@ -76,7 +87,9 @@ export class DoorCertificates implements DoorCertificateSource, Disposable {
   async #renew(): Promise<void> {
     const { clock, log } = this.#options;
     try {
-      this.#current = await make(this.#options);
+      const { leaf, ...current } = await make(this.#options);
+      this.#current = current;
+      this.#leaf = leaf;
       for (const use of this.#listeners) use(this.#current);
       log.info({ notAfter: timestamp(this.#current.notAfterMs) }, 'The door certificate was renewed.');
       this.#schedule((this.#current.notAfterMs - clock.now()) * renewAfter);
@@ -91,14 +104,21 @@ export class DoorCertificates implements DoorCertificateSource, Disposable {
   }
 }
 
-async function make({ ca, names, lifetimeMs, clock }: DoorCertificatesOptions): Promise<DoorCertificate> {
+interface Made extends DoorCertificate {
+  /** DER. */
+  readonly leaf: Buffer;
+}
+
+async function make({ ca, names, lifetimeMs, clock, record }: DoorCertificatesOptions): Promise<Made> {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const plan = doorPlan(names, null, clock.now(), lifetimeMs, ca.notAfterMs);
-  const der = await ca.sign(plan, publicKey.export({ type: 'spki', format: 'der' }));
+  await record(plan);
+  const leaf = await ca.sign(plan, publicKey.export({ type: 'spki', format: 'der' }));
   return {
-    chain: certificatePem(der) + ca.issuing,
+    chain: certificatePem(leaf) + ca.issuing,
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     trust: ca.bundle,
+    leaf,
     notAfterMs: plan.notAfterMs,
   };
 }

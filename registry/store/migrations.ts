@@ -133,4 +133,22 @@ export const migrations: readonly string[] = [
       )), 'role', NULL, 'terms', NULL, 'issuer', NULL, 'reason', NULL)
     FROM devices d JOIN fleets f ON f.id = d.fleet;
   `,
+  // What the CA has signed for the house itself: doors, gateways, signers of OCSP. Their status can be asked for too.
+  `
+  CREATE TABLE house_certificates (
+    issuer TEXT NOT NULL, serial TEXT NOT NULL, purpose TEXT NOT NULL, name TEXT NOT NULL,
+    not_after_ms INTEGER NOT NULL, PRIMARY KEY (issuer, serial)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX house_certificates_by_end ON house_certificates (not_after_ms);
+  `,
+  // What a claim has enrolled is counted and revoked without a look at all the others.
+  `
+  CREATE INDEX certificates_by_claim ON certificates (source, device, fingerprint)
+    WHERE source >= 'approval:' AND source < 'claim;';
+  CREATE INDEX enrollments_by_source ON enrollments (source);
+  `,
+  // Foreign certificates whose state ends by itself: those that have to be asked about next.
+  `
+  CREATE INDEX certificates_to_ask ON certificates (issuer, status_until_ms) WHERE status_until_ms IS NOT NULL;
+  `,
 ];

@@ -138,5 +138,13 @@ export interface Tables {
   };
   /** Answers to Idempotency-Keys, sealed with the key that asked. */
   answers: { key_hash: string; request: string; status: number; body: Buffer; expires_ms: number };
+  /** Signed for the house itself; recorded before they are signed, dropped when they have ended. */
+  house_certificates: {
+    issuer: string;
+    serial: string;
+    purpose: 'door' | 'gateway' | 'ocsp';
+    name: string;
+    not_after_ms: number;
+  };
   gateways: { fingerprint: string; name: string; not_after_ms: number };
 }

@@ -29,9 +29,14 @@ export interface ApiClient {
   close(): Promise<void>;
 }
 
-/** `token` may be empty for a caller without one. */
-export function apiClient(url: string, ca: string, token: string): ApiClient {
-  const agent = new Agent({ connect: { ca } });
+/** `token` may be empty for a caller without one; `identity` is shown in TLS. PEM. */
+export function apiClient(
+  url: string,
+  ca: string,
+  token: string,
+  identity: { cert?: string; key?: string } = {},
+): ApiClient {
+  const agent = new Agent({ connect: { ca, ...identity } });
   const fleets = new Set<string>();
 
   async function call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {

@@ -1,5 +1,5 @@
 /** Foreign programs as oracles. Where one is absent the tests skip with a line, and fail when REQUIRE_PEERS=1. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { describe, test } from 'vitest';
 
 export interface Ran {
@@ -34,4 +34,19 @@ export function shell(script: string, cwd: string, timeoutMs = 20_000): Ran {
 /** The same for a script that must succeed; its stdout. */
 export function sh(script: string, cwd: string): string {
   return execFileSync('bash', ['-euc', script], { cwd, encoding: 'utf8', timeout: 20_000 });
+}
+
+/** The same as `shell`, while this process goes on: for programs that speak to a server in it. */
+export function run(script: string, cwd: string, timeoutMs = 20_000): Promise<Ran> {
+  return new Promise((resolve) => {
+    const child = spawn('bash', ['-euc', script], {
+      cwd,
+      timeout: timeoutMs,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
+    child.once('close', (code) => resolve({ code, stdout, stderr }));
+  });
 }

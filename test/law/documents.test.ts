@@ -25,8 +25,9 @@ function keysOf(shape: Shape, path: string): { path: string; default: unknown }[
     );
   }
   const any = Object.values(shape.patternProperties ?? {})[0];
-  if (any?.anyOf)
-    return any.anyOf.flatMap((variant) => keysOf(variant, `${path}.${variant.properties?.type?.const}`));
+  const variants = shape.anyOf ?? any?.anyOf;
+  if (variants)
+    return variants.flatMap((variant) => keysOf(variant, `${path}.${variant.properties?.type?.const}`));
   if (shape.items?.properties) return keysOf(shape.items, path);
   return [{ path, default: shape.default }];
 }

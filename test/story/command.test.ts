@@ -1,8 +1,10 @@
 /** The command: every verb of the contract, as people type it and as scripts read it. */
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { command, House } from '../harness/house.ts';
 
@@ -59,6 +61,28 @@ test('a fleet from nothing to revoked, by the command alone', () => {
   expect(run('tokens', 'revoke', second.id).code).toBe(0);
 });
 
+test('a hold and its end, and what an order would cut', async () => {
+  const { fingerprint } = await house.api.enroll('bay', 'crane-1');
+  const hold = ['certificates', 'revoke', fingerprint, '--reason', 'certificateHold'];
+  expect(json(...hold)).toMatchObject({ complete: true });
+  expect(json('certificates', 'reinstate', fingerprint)).toMatchObject({ complete: true });
+  expect(run('certificates', 'reinstate', fingerprint).code).toBe(1);
+  const cut = { dryRun: true, devices: 1, certificates: 1, sessions: 0, first: ['crane-1'] };
+  expect(json('fleets', 'revoke', 'bay', '--dry-run')).toMatchObject(cut);
+  expect(json('devices', 'revoke', 'crane-1', '--dry-run')).toMatchObject(cut);
+  expect(json('certificates', 'revoke', fingerprint, '--dry-run')).toMatchObject(cut);
+  expect(json('certificates', 'revoke', '--issuer', 'issuing', '--dry-run').first).toContain('crane-1');
+  expect(run('certificates', 'revoke').code).toBe(2);
+  expect(run('fleets', 'revoke', 'bay').stdout).toMatch(/1 certificate\(s\) of 1 device\(s\) are revoked/);
+});
+
+test('the server is held to a head that was noted', () => {
+  const { hash } = json('audit', 'head');
+  expect(run('audit', 'verify', '--head', hash).code).toBe(0);
+  expect(run('audit', 'verify', '--head', 'a'.repeat(64)).code).toBe(1);
+  expect(run('audit', 'verify', '--head', 'short').code).toBe(2);
+});
+
 test('enroll --count makes many, each with a key of its own', () => {
   run('fleets', 'create', 'yard');
   const { token } = json('tokens', 'create', 'yard', '--uses', '12');
@@ -100,34 +124,34 @@ describe('errors', () => {
   });
 });
 
-test('every verb has a help with an example', () => {
-  const verbsOf = (noun: string) =>
-    [
-      ...run(noun, '--help')
-        .stdout.split('Commands:')[1]!
-        .matchAll(/^ {2}([a-z]+) /gm),
-    ].map((match) => match[1]!);
-  const nouns = ['fleets', 'tokens', 'roles', 'devices', 'certificates', 'audit', 'ca'];
-  const all = nouns.flatMap((noun) =>
-    verbsOf(noun)
-      .filter((verb) => verb !== 'help')
-      .map((verb) => [noun, verb]),
-  );
-  expect(all.length).toBeGreaterThan(18);
-  const alone = [
-    'up',
-    'registry',
-    'gateway',
-    'check',
-    'demo',
-    'simulate',
-    'enroll',
-    'explain',
-    'status',
-    'doctor',
-  ];
-  const without = [...all, ...alone.map((verb) => [verb])].filter(
-    (words) => !/Example/.test(run(...words, '--help').stdout),
-  );
-  expect(without).toEqual([]);
+/** Every command, as the files of the nouns add them: their helps are too many to start a process for each. */
+async function commandsOf(): Promise<Command[]> {
+  const program = new Command('fleetgate');
+  for (const file of readdirSync('cli').filter((name) => name.endsWith('.ts') && name !== 'main.ts')) {
+    const parts: Record<string, unknown> = await import(pathToFileURL(resolve('cli', file)).href);
+    for (const [name, add] of Object.entries(parts))
+      if (/Commands?$/.test(name)) (add as (to: Command) => void)(program);
+  }
+  const all = (command: Command): Command[] =>
+    command.commands.length === 0 ? [command] : command.commands.flatMap(all);
+  return program.commands.flatMap(all);
+}
+
+test('every verb has a help with an example', async () => {
+  const verbs = await commandsOf();
+  expect(verbs.length).toBeGreaterThan(40);
+  const without = verbs.filter((verb) => {
+    let help = '';
+    verb.configureOutput({
+      writeOut: (text) => {
+        help += text;
+      },
+    });
+    verb.outputHelp();
+    return !/Example:\n {2}fleetgate /.test(help);
+  });
+  expect(without.map((verb) => verb.name())).toEqual([]);
+  // Of one, as people ask for it; and the same by its other name.
+  expect(run('policies', 'test', '--help').stdout).toMatch(/Example/);
+  expect(json('roles', 'list')).toEqual(json('policies', 'list'));
 });

@@ -9,6 +9,7 @@ import { type ApiClient, apiClient, type DeviceIdentity } from '../harness/api-c
 import { eventually } from '../harness/eventually.ts';
 import { type Doors, end, startCommand } from '../harness/house.ts';
 import { connectDevice } from '../harness/mqtt-device.ts';
+import { readAnswer, stapledBy } from '../harness/ocsp-client.ts';
 
 type RegistryDoors = Pick<Doors, 'registry' | 'pki' | 'ca' | 'adminTokenFile'>;
 type GatewayDoors = Pick<Doors, 'mqtts' | 'https' | 'ops'>;
@@ -81,6 +82,11 @@ test('a revocation crosses the line, and the receipt names the gateway', async (
   await closed;
   expect(receipt.body).toMatchObject({ complete: true, sessions: [{ gateway: 'north' }] });
   expect(receipt.body.sessions[0].closedAfterMs).toBeLessThan(1000);
+});
+
+test('the gateway staples an OCSP answer about its door, which the registry gave it', async () => {
+  const answer = await eventually(async () => readAnswer(await stapledBy(mqttPort(), device.ca)));
+  expect(answer).toMatchObject({ statuses: ['good'], verified: true });
 });
 
 test('what was seen while the registry was away is reported when it is back', async () => {

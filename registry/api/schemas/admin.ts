@@ -1,7 +1,8 @@
 /** API tokens, the audit, the feed and gateways, as the API takes and gives them. */
 import Type from 'typebox';
+import { auditBreaks } from '#common/contract/audit-chain.ts';
 import { apiRoles } from '../../authority/api-tokens.ts';
-import { closed, fleetId, time, words } from './words.ts';
+import { closed, fleetId, nullable, time, words } from './words.ts';
 
 const apiToken = {
   id: Type.String(),
@@ -32,6 +33,29 @@ export const auditSchemas = {
     },
     closed,
   ),
+  page: Type.Object({
+    items: Type.Array(
+      Type.Object({
+        id: Type.Integer(),
+        time,
+        actor: Type.String(),
+        action: Type.String(),
+        target: Type.String(),
+        // As it is, in its own order: what is hashed is its text.
+        detail: Type.Unknown({ description: 'What was written, `before` and `after`.' }),
+        previous: Type.String(),
+        hash: Type.String(),
+      }),
+    ),
+  }),
+  head: Type.Object({ count: Type.Integer(), hash: Type.String(), time: nullable(time) }),
+  verdict: Type.Object({
+    intact: Type.Boolean(),
+    entries: Type.Integer(),
+    brokenAt: nullable(Type.Integer()),
+    finding: nullable(Type.Object({ what: words(auditBreaks), at: Type.Integer(), sentence: Type.String() })),
+    head: Type.Object({ count: Type.Integer(), hash: Type.String() }),
+  }),
 };
 
 export const gatewaySchemas = {
@@ -45,5 +69,5 @@ export const gatewaySchemas = {
   ),
   enrolled: Type.Object({ chain: Type.String(), trust: Type.String(), notAfter: time }),
   params: Type.Object({ gateway: fleetId }),
-  ask: Type.Object({ gateway: fleetId, kind: words(['introduce', 'renew', 'est', 'sighted']) }),
+  ask: Type.Object({ gateway: fleetId, kind: words(['introduce', 'renew', 'est', 'staple', 'sighted']) }),
 };

@@ -10,6 +10,7 @@ import {
   nullable,
   page,
   paging,
+  problem,
   reason,
   time,
   words,
@@ -43,6 +44,7 @@ const device = {
   fleet: Type.String(),
   state: words(deviceStates),
   role: nullable(Type.String()),
+  assignedRole: nullable(Type.String()),
   attributes: Type.Record(Type.String(), Type.String()),
   createdAt: time,
   updatedAt: time,
@@ -62,6 +64,10 @@ const decision = Type.Object({
 });
 
 export const enrollSchemas = {
+  waits: Type.Object(
+    { ...problem.properties, enrollment: Type.Optional(Type.String()) },
+    { description: 'An operator has to approve it: ask again after Retry-After, with the same CSR.' },
+  ),
   body: Type.Object(
     { deviceId, csr: Type.String({ minLength: 1 }), attributes: Type.Optional(attributes) },
     closed,
@@ -77,6 +83,33 @@ export const enrollSchemas = {
     certificate: Type.String(),
     chain: Type.String(),
     ca: Type.String(),
+  }),
+};
+
+export const importSchemas = {
+  /** One line of the request. */
+  line: Type.Object(
+    {
+      id: deviceId,
+      fleet: fleetId,
+      role: Type.Optional(nullable(Type.String({ maxLength: 64 }))),
+      attributes: Type.Optional(attributes),
+      state: Type.Optional(words(['active', 'pending'])),
+      csr: Type.Optional(Type.String({ minLength: 1, description: 'PEM PKCS #10, to enroll it at once.' })),
+    },
+    closed,
+  ),
+  /** One line of the answer. */
+  result: Type.Object({
+    line: Type.Integer({ description: 'Counting from 1.' }),
+    id: nullable(Type.String()),
+    status: words(['registered', 'enrolled', 'done', 'refused']),
+    code: Type.Optional(Type.String()),
+    detail: Type.Optional(Type.String()),
+    fingerprint: Type.Optional(Type.String()),
+    notAfter: Type.Optional(time),
+    certificate: Type.Optional(Type.String()),
+    chain: Type.Optional(Type.String()),
   }),
 };
 

@@ -1,6 +1,6 @@
 /** Fleets, their enrollment tokens, and roles, as the API takes and gives them. */
 import Type from 'typebox';
-import { roleActions } from '#common/contract/directory.ts';
+import { httpMethods, roleActions } from '#common/contract/directory.ts';
 import { durationPattern } from '#common/quantity.ts';
 import { approvals } from '../../authority/fleets.ts';
 import { closed, deviceId, fleetId, nullable, time, words } from './words.ts';
@@ -28,15 +28,22 @@ const token = Type.Object({
   revoked: Type.Boolean(),
 });
 
-const roleRule = Type.Object(
+export const roleRule = Type.Object(
   {
     allow: words(roleActions),
     pattern: Type.String({ minLength: 1, maxLength: 512 }),
     maxQos: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 })),
     retain: Type.Optional(Type.Boolean()),
+    methods: Type.Optional(Type.Array(words(httpMethods), { minItems: 1, maxItems: httpMethods.length })),
   },
   closed,
 );
+
+export const roleTerms = {
+  severalSessions: Type.Boolean({ default: false }),
+  lastWord: Type.Optional(Type.Boolean()),
+  rules: Type.Array(roleRule, { maxItems: 100 }),
+};
 
 export const fleetSchemas = {
   body: Type.Object(
@@ -82,9 +89,6 @@ export const tokenSchemas = {
 
 export const roleSchemas = {
   params: Type.Object({ role: fleetId }),
-  body: Type.Object(
-    { severalSessions: Type.Boolean({ default: false }), rules: Type.Array(roleRule, { maxItems: 100 }) },
-    closed,
-  ),
-  view: Type.Object({ name: Type.String(), severalSessions: Type.Boolean(), rules: Type.Array(roleRule) }),
+  body: Type.Object(roleTerms, closed),
+  view: Type.Object({ name: Type.String(), ...roleTerms }),
 };

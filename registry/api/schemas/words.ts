@@ -8,7 +8,8 @@ export const words = (list: readonly string[]) => Type.String({ enum: [...list] 
 
 export const time = Type.String({ format: 'date-time' });
 
-export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+/** Null first: the other way about a null in a body would be taken for an empty text. */
+export const nullable = <T extends TSchema>(schema: T) => Type.Union([Type.Null(), schema]);
 
 export const deviceId = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$' });
 
@@ -21,6 +22,7 @@ export const attributes = Type.Record(
   Type.String({ maxLength: 256 }),
   {
     maxProperties: 32,
+    additionalProperties: false,
   },
 );
 
@@ -45,16 +47,18 @@ export const paging = {
   cursor: Type.Optional(Type.String({ maxLength: 128 })),
 };
 
+export const closedSessions = Type.Array(
+  Type.Object({
+    protocol: Type.String(),
+    gateway: Type.String(),
+    address: Type.String(),
+    closedAfterMs: Type.Number(),
+  }),
+);
+
 export const receipt = Type.Object({
   changeId: Type.Integer(),
   certificates: Type.Array(Type.String()),
-  sessions: Type.Array(
-    Type.Object({
-      protocol: Type.String(),
-      gateway: Type.String(),
-      address: Type.String(),
-      closedAfterMs: Type.Number(),
-    }),
-  ),
+  sessions: closedSessions,
   complete: Type.Boolean(),
 });

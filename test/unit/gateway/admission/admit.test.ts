@@ -1,7 +1,9 @@
 /** Admission: the first check that fails decides, and what is not known is not let in. */
 import { expect, test } from 'vitest';
 import type { DirectoryEntry } from '#common/contract/directory.ts';
+import { Fault, type FaultKind } from '#common/fault.ts';
 import { type Arrival, admit, refusalOf, scopeOf } from '../../../../gateway/admission/admit.ts';
+import type { Finding } from '../../../../gateway/admission/finding.ts';
 
 const nowMs = 1_800_000_000_000;
 const entry = {
@@ -18,8 +20,6 @@ const entry = {
 const peer = {
   address: '192.0.2.1:5',
   fingerprint: 'f',
-  chainError: null,
-  leafError: null,
   resumed: false,
   tlsVersion: 'TLSv1.3',
 } as unknown as Arrival['peer'];
@@ -28,6 +28,7 @@ const arrival: Arrival = {
   entry,
   issuer: { id: 'issuing', state: 'preferred', statusUntilMs: null } as unknown as Arrival['issuer'],
   terms: undefined,
+  finding: undefined,
   clientId: 'pump-1',
   severalSessions: false,
   lagMs: 0,
@@ -44,14 +45,28 @@ test('a device whose every check passes is admitted, and each check is told', ()
 
 const with_ = (change: Partial<Arrival>) => ({ ...arrival, ...change });
 const withPeer = (change: object) => with_({ peer: { ...peer, ...change }, entry: undefined });
+const withFinding = (change: Partial<Finding>) =>
+  with_({
+    entry: undefined,
+    finding: {
+      path: 'of acme',
+      pathFault: null,
+      introduction: null,
+      fault: null,
+      entry: undefined,
+      ...change,
+    },
+  });
+const fault = (kind: FaultKind) => new Fault(kind, 'why');
 const withEntry = (change: object) => with_({ entry: { ...entry, ...change } as DirectoryEntry });
 
 test.each([
   ['no-certificate', withPeer({ fingerprint: null })],
-  ['untrusted-certificate', withPeer({ chainError: 'SELF_SIGNED_CERT_IN_CHAIN' })],
-  ['certificate-expired', withPeer({ chainError: 'CERT_HAS_EXPIRED' })],
-  ['certificate-not-yet-valid', withPeer({ chainError: 'CERT_NOT_YET_VALID' })],
-  ['leaf-profile', withPeer({ leafError: 'the certificate is that of a CA' })],
+  ['untrusted-certificate', withFinding({ pathFault: fault('untrusted-certificate') })],
+  ['certificate-expired', withFinding({ pathFault: fault('certificate-expired') })],
+  ['leaf-profile', withFinding({ pathFault: fault('leaf-profile') })],
+  ['mapping-failed', withFinding({ introduction: 'no rule fits', fault: fault('mapping-failed') })],
+  ['unknown-certificate', withFinding({})],
   ['directory-stale', with_({ lagMs: 1001 })],
   ['directory-stale', with_({ lagMs: Number.POSITIVE_INFINITY })],
   ['unknown-certificate', with_({ entry: undefined })],

@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { DirectoryEntry, RoleDocument } from '#common/contract/directory.ts';
 import { backendRole, deviceRole } from '#common/contract/role-defaults.ts';
+import { filterCovers, filterMatches } from '#common/topic-match.ts';
 import { rightsOf } from '../../../../gateway/admission/role.ts';
-import { filterCovers, filterMatches } from '../../../../gateway/admission/topic-match.ts';
 
 const entry = (attributes: Record<string, string> = {}, device = 'pump-1') =>
   ({ device, fleet: 'plant', role: 'r', attributes }) as unknown as DirectoryEntry;
@@ -63,6 +63,32 @@ test('a role that nobody knows, or that is empty, grants nothing', () => {
     expect(rights.maySubscribe('devices/pump-1/commands/#')).toBe(null);
     expect(rights.mayRequest('/v1/me')).toBe(false);
   }
+});
+
+test('an http rule that names methods grants those, and nothing to a request without one', () => {
+  const rights = rightsOf(role({ allow: 'http', pattern: '/v1/me', methods: ['GET', 'HEAD'] }), entry());
+  expect(rights.mayRequest('/v1/me', 'GET')).toBe(true);
+  expect(rights.mayRequest('/v1/me', 'POST')).toBe(false);
+  expect(rights.mayRequest('/v1/me')).toBe(false);
+  expect(rightsOf(deviceRole, entry()).mayRequest('/v1/telemetry', 'POST')).toBe(true);
+});
+
+describe('a last word', () => {
+  const node: RoleDocument = { ...role({ allow: 'publish', pattern: 'spBv1.0/#' }), lastWord: true };
+  test.each([
+    ['spBv1.0/plant/NDEATH/node', true],
+    ['spBv1.0/plant/NDEATH/node/device', true],
+    ['spBv1.0/plant/NDEATH', false],
+    ['spBv1.0/plant/NDEATH/', false],
+    ['spBv1.0//NDEATH/node', false],
+    ['spBv1.0/plant/DDEATH/node', false],
+    ['spBv1.0/plant/ndeath/node', false],
+    ['x/plant/NDEATH/node', false],
+  ])('on %s: %s', (topic, may) => {
+    expect(rightsOf(node, entry()).mayHaveLastWord(topic)).toBe(may);
+    expect(rightsOf({ ...node, lastWord: false }, entry()).mayHaveLastWord(topic)).toBe(false);
+    expect(rightsOf(deviceRole, entry()).mayHaveLastWord(topic)).toBe(false);
+  });
 });
 
 describe('variables', () => {
