@@ -16,7 +16,7 @@ withPrograms(['promtool'], 'what promtool says', () => {
 
   test('of the scrape configuration and the alerts', () => {
     const said = shell(`promtool check config ${resolve('deploy/prometheus/prometheus.yml')}`, dir);
-    expect(said).toMatchObject({ code: 0, stdout: expect.stringContaining('SUCCESS: 7 rules found') });
+    expect(said).toMatchObject({ code: 0, stdout: expect.stringMatching(/SUCCESS: \d+ rules found/) });
   });
 
   test('of every expression on the dashboard', () => {
