@@ -38,6 +38,9 @@ const buildTimeoutMs = 60_000;
  */
 const keepExpiredMs = 7 * 86_400_000;
 
+/** Between two builds. What is revoked after a quiet while is published at once. */
+const leastRestMs = 300;
+
 export class RevocationList implements AsyncDisposable {
   readonly #options: RevocationListOptions;
   #published: PublishedCrl | undefined;
@@ -81,8 +84,8 @@ export class RevocationList implements AsyncDisposable {
       try {
         await this.#build();
         attempt = 0;
-        // Never more than half of a core for this, whatever is revoked.
-        if (this.#wanted) await clock.sleep(clock.elapsed() - begun, signal);
+        // A thread a build: never more than half of a core for this, nor many a second, whatever is revoked.
+        if (this.#wanted) await clock.sleep(Math.max(leastRestMs, clock.elapsed() - begun), signal);
       } catch (thrown) {
         if (signal.aborted) break;
         this.#wanted = true;

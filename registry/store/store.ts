@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
+import { systemClock } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
 import { migrations } from './migrations.ts';
 import { preparedOnce } from './prepared.ts';
@@ -24,6 +25,7 @@ export class Store implements AsyncDisposable {
     this.read = new Kysely<Tables>({ dialect: new SqliteDialect({ database: preparedOnce(reader) }) });
     this.writer = new Writer(
       new Kysely<Tables>({ dialect: new SqliteDialect({ database: preparedOnce(db) }) }),
+      systemClock,
     );
   }
 

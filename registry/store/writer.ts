@@ -3,6 +3,7 @@
  * savepoint of its own. A thousand enrollments a second then cost a few dozen waits for the disk.
  */
 import { type Kysely, sql, type Transaction } from 'kysely';
+import type { Clock } from '#common/clock.ts';
 import type { Tables } from './tables.ts';
 
 export type Write = Transaction<Tables>;
@@ -20,6 +21,12 @@ interface Outcome {
   failed: boolean;
 }
 
+/**
+ * A commit holds up the thread while the disk is waited for, and a gateway may share that thread: after one, as much time
+ * is left to the others. A group that gathers meanwhile costs no more than one job.
+ */
+const restShare = 1;
+const longestRestMs = 20;
 /** Most jobs of one transaction, so that one commit stays short. */
 const groupLimit = 256;
 
@@ -28,9 +35,13 @@ export class Writer {
   #queue: Job[] = [];
   #draining: Promise<void> | undefined;
   #commits = 0;
+  /** Until when the loop belongs to others. */
+  #restUntilMs = 0;
+  readonly #clock: Clock;
 
-  constructor(db: Kysely<Tables>) {
+  constructor(db: Kysely<Tables>, clock: Clock) {
     this.#db = db;
+    this.#clock = clock;
   }
 
   /** Resolves with the job's value once it is on disk; rejects with the job's error, or the commit's, changing nothing. */
@@ -49,7 +60,14 @@ export class Writer {
   async #drain(): Promise<void> {
     // One turn of the loop, so that requests that arrived together are written together.
     await new Promise<void>((resolve) => setImmediate(resolve));
-    while (this.#queue.length > 0) await this.#commit(this.#queue.splice(0, groupLimit));
+    while (this.#queue.length > 0) {
+      const restMs = this.#restUntilMs - this.#clock.elapsed();
+      if (restMs > 0) await this.#clock.sleep(restMs);
+      const begunMs = this.#clock.elapsed();
+      await this.#commit(this.#queue.splice(0, groupLimit));
+      const nowMs = this.#clock.elapsed();
+      this.#restUntilMs = nowMs + Math.min((nowMs - begunMs) * restShare, longestRestMs);
+    }
     this.#draining = undefined;
   }
 
