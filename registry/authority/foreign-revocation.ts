@@ -10,6 +10,7 @@ import type { Tables } from '../store/tables.ts';
 import type { Write, Writer } from '../store/writer.ts';
 import type { AnchorRegister } from './anchor-register.ts';
 import type { Audit } from './audit.ts';
+import { byState } from './by-state.ts';
 import type { Feed } from './feed.ts';
 import type { CrlReason } from './foreign-crl.ts';
 import type { ForeignCrls } from './foreign-crls.ts';
@@ -88,6 +89,11 @@ export class ForeignRevocation {
     const { state, reason } = verdicts[0]!;
     const fingerprints = verdicts.map(({ fingerprint }) => fingerprint);
     return writer.write(async (write: Write) => {
+      const before = await write
+        .selectFrom('certificates')
+        .select(['fingerprint', 'state'])
+        .where('fingerprint', 'in', fingerprints)
+        .execute();
       await write
         .updateTable('certificates')
         .set({ state, reason, revoked_ms: state === 'issued' ? null : clock.now() })
@@ -95,7 +101,10 @@ export class ForeignRevocation {
         .where('fingerprint', 'in', fingerprints)
         .where('state', 'in', ['issued', 'held'])
         .execute();
-      const detail = { state, reason, certificates: fingerprints };
+      const detail = {
+        before: byState(before, 'fingerprint'),
+        after: { state, reason, certificates: fingerprints },
+      };
       await audit.append(write, { actor: `anchor:${id}`, action: 'certificate.status', target: id, detail });
       return feed.append(write, { kind: kinds[state], fingerprints, reason: reason ?? key });
     });
