@@ -34,6 +34,7 @@ const loaders: Record<string, () => Promise<Commands>> = {
   operators: async () => (await import('./operators.ts')).operatorCommands,
   anchors: async () => (await import('./anchors.ts')).anchorCommands,
   devices: async () => (await import('./devices.ts')).deviceCommands,
+  issuers: async () => (await import('./issuers.ts')).issuerCommands,
   certificates: async () => (await import('./devices.ts')).certificateCommands,
   explain: insight,
   audit: async () => (await import('./audit.ts')).auditCommands,

@@ -31,8 +31,8 @@ export function csrDer(text: string): Buffer {
 const certificatePattern =
   /^\s*(-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)*$/;
 
-/** The DER of every certificate in a PEM bundle, in order; none of an empty text. Faults `malformed`. */
-export function certificateDers(pem: string): Buffer[] {
+/** The same of a text of somebody else's: certificates and nothing beside them, none of an empty text. Faults `malformed`. */
+export function certificateBundle(pem: string): Buffer[] {
   const malformed = new Fault(
     'malformed',
     'A certificate is a PEM block "CERTIFICATE", and nothing else beside it.',
@@ -47,9 +47,9 @@ export function certificateDers(pem: string): Buffer[] {
   );
 }
 
-/** The DER of the one certificate in a PEM text. Faults `malformed`. */
+/** The DER of the one certificate in a text of somebody else's. Faults `malformed`. */
 export function certificateDer(pem: string): Buffer {
-  const [der, ...more] = certificateDers(pem);
+  const [der, ...more] = certificateBundle(pem);
   if (!der || more.length > 0) throw new Fault('malformed', 'One certificate in PEM was expected.');
   return der;
 }

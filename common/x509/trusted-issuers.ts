@@ -8,7 +8,7 @@ import { judgeLeaf } from './certificate-profile.ts';
 import { validatePath } from './path.ts';
 import { chainProblemFault } from './path-fault.ts';
 import type { Refusal } from './path-problem.ts';
-import { certificateDers } from './pem.ts';
+import { certificatesDer } from './pem.ts';
 
 export interface TrustedIssuer {
   readonly id: string;
@@ -90,7 +90,7 @@ export class TrustedIssuers<Issuer extends TrustedIssuer> {
     for (const known of this.#parsed.keys()) if (!certificates.has(known)) this.#parsed.delete(known);
     for (const certificate of certificates) {
       if (this.#parsed.has(certificate)) continue;
-      const read = readOrFault(certificateDers(certificate)[0] ?? Buffer.alloc(0));
+      const read = readOrFault(certificatesDer(certificate)[0] ?? Buffer.alloc(0));
       // One that cannot be read vouches for nobody.
       if (!(read instanceof Fault)) this.#parsed.set(certificate, read);
     }

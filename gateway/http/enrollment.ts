@@ -70,11 +70,22 @@ export class Enrollment {
 
   /** `{"csr": <PEM>}`, of a device that was admitted. Faults as the registry does, and as `est`; `csr-malformed`. */
   async renew(request: IncomingMessage): Promise<IssuedCertificate> {
-    const { ask, settings } = this.#parts;
+    const { ask, settings, metrics } = this.#parts;
     const chain = chainOf(request);
-    this.#judgeRate(request.socket.remoteAddress ?? '');
-    const csr = csrIn((await readBody(request, settings.maxEnrollBody)).toString('utf8'));
-    return this.#bounded(() => ask('renew', { chain, csr: csr.toString('base64') }));
+    let isHeard = false;
+    try {
+      this.#judgeRate(request.socket.remoteAddress ?? '');
+      const csr = csrIn((await readBody(request, settings.maxEnrollBody)).toString('utf8'));
+      return await this.#bounded(() => {
+        isHeard = true;
+        return ask('renew', { chain, csr: csr.toString('base64') });
+      });
+    } catch (thrown) {
+      const { kind } = Fault.of(thrown);
+      // The registry counts what it has heard.
+      if (!isHeard || kind === 'unavailable') metrics.renewalsTotal.inc({ result: 'refused', reason: kind });
+      throw thrown;
+    }
   }
 
   #judgeRate(address: string): void {

@@ -7,7 +7,7 @@ import type { AnchorMode, IssuerEntry } from '#common/contract/directory.ts';
 import { Fault } from '#common/fault.ts';
 import { parseDuration } from '#common/quantity.ts';
 import { type Certificate, readCertificate } from '#common/x509/certificate.ts';
-import { certificateDers, certificatePem } from '#common/x509/pem.ts';
+import { certificatePem, certificatesDer } from '#common/x509/pem.ts';
 import { TrustedIssuers, type Vouched } from '#common/x509/trusted-issuers.ts';
 import { issuerOf } from '../store/directory.ts';
 import type { Tables } from '../store/tables.ts';
@@ -85,7 +85,7 @@ export class AnchorRegister {
       return;
     }
     const { terms, seen } = JSON.parse(row.document) as AnchorDocument;
-    const ca = readCertificate(certificateDers(row.certificate)[0]!);
+    const ca = readCertificate(certificatesDer(row.certificate)[0]!);
     this.#anchors.set(row.id, {
       id: row.id,
       fleet: row.fleet!,
@@ -97,7 +97,7 @@ export class AnchorRegister {
       statusUntilMs: row.status_until_ms,
       createdMs: row.created_ms,
     });
-    const below = [terms.intermediates, ...Object.values(seen)].flatMap(certificateDers).map(readCertificate);
+    const below = [terms.intermediates, ...Object.values(seen)].flatMap(certificatesDer).map(readCertificate);
     this.#cas.set(row.id, new Map([['', ca], ...below.map((each) => [keyTag(each), each] as const)]));
   }
 

@@ -12,7 +12,7 @@ import type { FleetId } from '#common/identity.ts';
 import { type Certificate, readCertificate } from '#common/x509/certificate.ts';
 import { judgeAnchor, judgeValidity } from '#common/x509/certificate-profile.ts';
 import { nameForPeople } from '#common/x509/name.ts';
-import { certificateDer, certificateDers, certificatePem } from '#common/x509/pem.ts';
+import { certificateBundle, certificateDer, certificatePem, certificatesDer } from '#common/x509/pem.ts';
 import { issuerOf } from '../store/directory.ts';
 import type { Tables } from '../store/tables.ts';
 import type { Write, Writer } from '../store/writer.ts';
@@ -96,7 +96,7 @@ export class Anchors {
     const ca = readCertificate(certificateDer(order.certificate));
     judgeCa(ca, clock.now());
     judgeTerms(terms, mode);
-    for (const der of certificateDers(terms.intermediates)) readCertificate(der);
+    for (const der of certificateBundle(terms.intermediates)) readCertificate(der);
     if (register.all.length >= maxAnchors)
       throw new Fault(
         'quota-exceeded',
@@ -118,6 +118,7 @@ export class Anchors {
     };
     const change = await writer.write(async (write) => {
       await judgeNew(write, row, terms);
+      await judgeNotOwn(write, ca);
       await write.replaceInto('issuers').values(row).execute();
       const possession = proof === 'waived' ? 'waived' : proof.certificate ? 'certificate' : 'signature';
       const after = { fleet, mode, ...terms, fingerprint: hash('sha256', ca.der, 'hex') };
@@ -253,7 +254,8 @@ async function judgeNew(write: Write, row: Tables['issuers'], { template }: Anch
     .where(({ eb, or }) => or([eb('id', '=', row.id), eb('certificate', '=', row.certificate)]))
     .execute();
   for (const { id, state, kind, certificate } of same) {
-    if (kind === 'own') throw new Fault('conflict', `${id} is an issuer of this registry itself.`);
+    if (kind === 'own')
+      throw new Fault('conflict', `${id} is the name of an issuer of this registry itself.`);
     if (id !== row.id && state !== 'removed')
       throw new Fault('conflict', `This CA is the anchor ${id} already.`);
     if (id !== row.id) continue;
@@ -270,4 +272,16 @@ async function judgeNew(write: Write, row: Tables['issuers'], { template }: Anch
     .where('name', '=', template.role)
     .executeTakeFirst();
   if (!role) throw new Fault('not-found', `There is no role ${template.role}.`);
+}
+
+async function judgeNotOwn(write: Write, ca: Certificate): Promise<void> {
+  const own = await write
+    .selectFrom('issuers')
+    .select(['id', 'certificate'])
+    .where('kind', '=', 'own')
+    .execute();
+  const same = own.find(({ certificate }) =>
+    readCertificate(certificatesDer(certificate)[0]!).spki.equals(ca.spki),
+  );
+  if (same) throw new Fault('conflict', `This CA is ${same.id}, an issuer of this registry itself.`);
 }

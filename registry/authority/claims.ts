@@ -75,12 +75,14 @@ export class Claims {
     const row = await read
       .selectFrom('claims')
       .innerJoin('certificates', 'certificates.fingerprint', 'claims.fingerprint')
+      .innerJoin('issuers', 'issuers.id', 'certificates.issuer')
       .selectAll('claims')
-      .select('certificates.state')
+      .select(['certificates.state', 'issuers.state as issuerState'])
       .where('claims.fingerprint', '=', fingerprintOf(leaf))
       .executeTakeFirst();
     if (!row) return undefined;
     if (row.revoked || row.state !== 'issued') throw invalid('was revoked');
+    if (row.issuerState === 'removed') throw invalid('is of an issuer that is trusted no longer');
     const refusal =
       row.expires_ms <= clock.now() ? 'has expired' : row.uses_left <= 0 ? 'has been used up' : undefined;
     return {

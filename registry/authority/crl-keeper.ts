@@ -60,8 +60,9 @@ export class CrlKeeper implements AsyncDisposable {
 
   /** Takes up the last good one, tries once, and goes on by itself. Resolves after the first try, whatever came of it. */
   async start(): Promise<void> {
-    await this.#restore();
-    await this.#try();
+    const begun = this.#restore().then(() => this.#try());
+    this.#running = begun;
+    await begun;
     this.#running = this.#run();
   }
 
@@ -88,14 +89,14 @@ export class CrlKeeper implements AsyncDisposable {
   }
 
   async #try(): Promise<void> {
-    const { source, limits } = { ...this.#options };
+    const { source, limits } = this.#options;
     try {
       const stamp = isUrl(source) ? null : await fileStamp(source);
-      const isBetter = await this.#take(await fetchCrl(source, limits));
+      const isBetter = await this.#take(await fetchCrl(source, limits, this.#stop.signal));
       this.#stamp = stamp;
       this.#problem = null;
       this.#failures = 0;
-      if (isBetter) await this.#options.onTaken();
+      if (isBetter && !this.#stop.signal.aborted) await this.#options.onTaken();
     } catch (thrown) {
       this.#failures += 1;
       const why =

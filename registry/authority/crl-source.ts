@@ -11,8 +11,8 @@ export interface CrlFetchLimits {
 export const isUrl = (source: string): boolean => source.includes('://');
 
 /** What is there now, in DER. Faults `unavailable` with the reason. */
-export async function fetchCrl(source: string, limits: CrlFetchLimits): Promise<Buffer> {
-  return derOf(isUrl(source) ? await download(source, limits) : await readBounded(source, limits));
+export async function fetchCrl(source: string, limits: CrlFetchLimits, signal: AbortSignal): Promise<Buffer> {
+  return derOf(isUrl(source) ? await download(source, limits, signal) : await readBounded(source, limits));
 }
 
 /** A word that changes when the file does; null when it is not there. For URLs there is none. */
@@ -42,9 +42,14 @@ async function readBounded(path: string, { maxBytes }: CrlFetchLimits): Promise<
 }
 
 /** No redirects: what is configured is what is asked. */
-async function download(url: string, { maxBytes, timeoutMs }: CrlFetchLimits): Promise<Buffer> {
+async function download(
+  url: string,
+  { maxBytes, timeoutMs }: CrlFetchLimits,
+  ended: AbortSignal,
+): Promise<Buffer> {
   try {
-    const answer = await request(url, { signal: AbortSignal.timeout(timeoutMs) });
+    const signal = AbortSignal.any([AbortSignal.timeout(timeoutMs), ended]);
+    const answer = await request(url, { signal });
     if (answer.statusCode !== 200) {
       await answer.body.dump({ limit: 16_384 });
       throw away(`the server answered ${answer.statusCode}`);

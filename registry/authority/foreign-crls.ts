@@ -36,6 +36,7 @@ export interface CrlSourceView {
 export class ForeignCrls implements AsyncDisposable {
   readonly #options: ForeignCrlsOptions;
   readonly #keepers = new Map<string, CrlKeeper[]>();
+  readonly #beginning = new Set<Promise<void>>();
 
   constructor(options: ForeignCrlsOptions) {
     this.#options = options;
@@ -43,6 +44,12 @@ export class ForeignCrls implements AsyncDisposable {
 
   /** Begins to keep the CRLs of an anchor. Resolves when each source was tried once. */
   async follow(anchor: Anchor): Promise<void> {
+    const work = this.#follow(anchor);
+    this.#beginning.add(work);
+    await work.finally(() => this.#beginning.delete(work));
+  }
+
+  async #follow(anchor: Anchor): Promise<void> {
     await this.forget(anchor.id);
     const { register, dir, limits, clock, log, onChanged } = this.#options;
     const { crl } = anchor.terms.revocation;
@@ -65,7 +72,7 @@ export class ForeignCrls implements AsyncDisposable {
     this.#keepers.set(anchor.id, keepers);
     await Promise.all(keepers.map((keeper) => keeper.start()));
     // Once more for what the disk had, when no source gave anything better.
-    await onChanged(anchor.id);
+    if (this.#keepers.get(anchor.id) === keepers) await onChanged(anchor.id);
   }
 
   async forget(anchor: string): Promise<void> {
@@ -74,11 +81,13 @@ export class ForeignCrls implements AsyncDisposable {
     for (const keeper of keepers) await keeper[Symbol.asyncDispose]();
   }
 
-  /** Why a certificate is listed by a CRL of its issuer; null when it is not, or when there is none. */
-  reasonOf(anchor: string, { by, serial }: Step): CrlReason | null {
-    for (const { taken } of this.#keepers.get(anchor) ?? []) {
-      const reason = taken?.by === by ? taken.crl.reasonOf(serial) : null;
-      if (reason) return reason;
+  /** Why a certificate, or one above it, is listed by a CRL of its issuer; null when none is, as far as CRLs are at hand. */
+  reasonOf(anchor: string, steps: readonly Step[]): CrlReason | null {
+    for (const { by, serial } of steps) {
+      for (const { taken } of this.#keepers.get(anchor) ?? []) {
+        const reason = taken?.by === by ? taken.crl.reasonOf(serial) : null;
+        if (reason && reason !== 'removeFromCRL') return reason;
+      }
     }
     return null;
   }
@@ -108,5 +117,6 @@ export class ForeignCrls implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const anchor of [...this.#keepers.keys()]) await this.forget(anchor);
+    await Promise.allSettled(this.#beginning);
   }
 }

@@ -66,9 +66,9 @@ export class ForeignRevocation {
         .limit(page)
         .execute();
       const verdicts = rows.flatMap((row) => judge(row, id, crls) ?? []);
-      for (const [key, some] of Map.groupBy(verdicts, ({ state, reason }) => `${state} ${reason}`))
+      for (const some of Map.groupBy(verdicts, ({ state, reason }) => `${state} ${reason}`).values())
         for (let at = 0; at < some.length; at += lot)
-          await gateways.announce(await this.#record(id, key, some.slice(at, at + lot)));
+          await gateways.announce(await this.#record(id, some.slice(at, at + lot)));
       if (rows.length < page) break;
       after = rows.at(-1)!.serial;
       await new Promise<void>((resolve) => setImmediate(resolve));
@@ -78,13 +78,10 @@ export class ForeignRevocation {
 
   /** Revokes or holds one certificate, by the word of its responder. */
   async list(id: string, fingerprint: string, reason: CrlReason): Promise<void> {
-    const verdict: Verdict = { fingerprint, ...listed(reason) };
-    await this.#parts.gateways.announce(
-      await this.#record(id, `${verdict.state} ${verdict.reason}`, [verdict]),
-    );
+    await this.#parts.gateways.announce(await this.#record(id, [{ fingerprint, ...listed(reason) }]));
   }
 
-  #record(id: string, key: string, verdicts: readonly Verdict[]): Promise<Change> {
+  #record(id: string, verdicts: readonly Verdict[]): Promise<Change> {
     const { writer, audit, feed, clock } = this.#parts;
     const { state, reason } = verdicts[0]!;
     const fingerprints = verdicts.map(({ fingerprint }) => fingerprint);
@@ -94,19 +91,20 @@ export class ForeignRevocation {
         .select(['fingerprint', 'state'])
         .where('fingerprint', 'in', fingerprints)
         .execute();
-      await write
+      const isFreed = state === 'issued';
+      let update = write
         .updateTable('certificates')
-        .set({ state, reason, revoked_ms: state === 'issued' ? null : clock.now() })
+        .set({ state, reason, revoked_ms: isFreed ? null : clock.now() })
         .where('issuer', '=', id)
         .where('fingerprint', 'in', fingerprints)
-        .where('state', 'in', ['issued', 'held'])
-        .execute();
-      const detail = {
-        before: byState(before, 'fingerprint'),
-        after: { state, reason, certificates: fingerprints },
-      };
+        .where('state', 'in', ['issued', 'held']);
+      // An operator may have taken hold of it since it was read.
+      if (isFreed) update = update.where('reason', '=', heldByIssuer);
+      await update.execute();
+      const after = { state, reason, certificates: fingerprints };
+      const detail = { before: byState(before, 'fingerprint'), after };
       await audit.append(write, { actor: `anchor:${id}`, action: 'certificate.status', target: id, detail });
-      return feed.append(write, { kind: kinds[state], fingerprints, reason: reason ?? key });
+      return feed.append(write, { kind: kinds[state], fingerprints, reason: reason ?? undefined });
     });
   }
 
@@ -144,15 +142,13 @@ const listed = (reason: CrlReason): Omit<Verdict, 'fingerprint'> => ({
 function judge(row: Row, anchor: string, crls: ForeignCrls): Verdict | null {
   const { fingerprint, state, reason, plan } = row;
   if (fingerprint === null) return null;
-  for (const step of stepsOfPlan(plan)) {
-    const why = crls.reasonOf(anchor, step);
-    if (!why || why === 'removeFromCRL') continue;
+  const steps = stepsOfPlan(plan);
+  const why = crls.reasonOf(anchor, steps);
+  if (why) {
     const verdict = listed(why);
     return verdict.state === state ? null : { fingerprint, ...verdict };
   }
   const isFreed =
-    state === 'held' &&
-    reason === heldByIssuer &&
-    stepsOfPlan(plan).some(({ by }) => crls.covers(anchor, by));
+    state === 'held' && reason === heldByIssuer && steps.some(({ by }) => crls.covers(anchor, by));
   return isFreed ? { fingerprint, state: 'issued', reason: null } : null;
 }

@@ -51,10 +51,8 @@ export class ForeignStatus {
     const { crls } = this.#parts;
     const { policy, ocsp } = anchor.terms.revocation;
     if (policy === 'none') return good(null);
-    for (const step of steps) {
-      const reason = crls.reasonOf(anchor.id, step);
-      if (reason) return { state: 'listed', reason };
-    }
+    const reason = crls.reasonOf(anchor.id, steps);
+    if (reason) return { state: 'listed', reason };
     const [first] = steps;
     if (ocsp !== null) return this.#ask(anchor, leaf, first?.by ?? '');
     if (policy === 'soft' || crls.covers(anchor.id, first?.by ?? '')) return good(null);

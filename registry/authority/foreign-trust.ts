@@ -102,7 +102,7 @@ export async function openForeignTrust(options: ForeignTrustOptions): Promise<Fo
     anchors: new Anchors({ ...parts, challenges, crls, maxAnchors: settings.maxAnchors }),
     challenges,
     chains,
-    introductions: new Introductions({ ...parts, chains, refresh, limits: jit }),
+    introductions: new Introductions({ ...parts, chains, refresh, crls, revocation, limits: jit }),
     problems: () => problemsOf(register, crls, clock.now()),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

@@ -7,21 +7,21 @@ import { type Fingerprint, gatewayUri } from '#common/identity.ts';
 import { fingerprintOf } from '#common/x509/fingerprint.ts';
 import { certificatePem, csrDer } from '#common/x509/pem.ts';
 import { doorPlan } from '../ca/door-certificates.ts';
-import type { IssuingCa } from '../ca/issuing-ca.ts';
 import type { CertificatePlan } from '../ca/plan.ts';
 import type { Tables } from '../store/tables.ts';
 import type { Writer } from '../store/writer.ts';
 import type { Caller } from './api-tokens.ts';
 import type { Audit } from './audit.ts';
 import { readCsr } from './csr.ts';
+import type { Issuers } from './issuers.ts';
 
 export interface GatewayRegisterParts {
   read: Kysely<Tables>;
   writer: Writer;
   audit: Audit;
-  ca: IssuingCa;
-  /** Writes a plan down before it is signed, with the name of the gateway. */
-  record: (plan: CertificatePlan, name: string) => Promise<void>;
+  issuers: Pick<Issuers, 'preferred' | 'trust'>;
+  /** Writes a plan down before it is signed, with the id of its issuer and the name of the gateway. */
+  record: (plan: CertificatePlan, issuer: string, name: string) => Promise<void>;
   trustDomain: string;
   lifetimeMs: number;
   clock: Clock;
@@ -50,12 +50,13 @@ export class GatewayRegister {
    * It is recorded before it is handed out. Faults `forbidden`, `csr-signature`.
    */
   async enroll(request: GatewayEnrollment, caller: Caller): Promise<GatewayCertificate> {
-    const { writer, audit, ca, record, trustDomain, lifetimeMs, clock } = this.#parts;
+    const { writer, audit, issuers, record, trustDomain, lifetimeMs, clock } = this.#parts;
     if (caller.role === 'gateway' && caller.actor !== `gateway:${request.name}`) {
       throw new Fault('forbidden', 'A gateway renews its own certificate, not that of another.');
     }
     const csr = await readCsr(csrDer(request.csr));
     if (!csr.possessed) throw new Fault('csr-signature', 'The signature of the CSR does not verify.');
+    const { id: issuer, ca } = issuers.preferred;
     const plan = doorPlan(
       request.names,
       gatewayUri(trustDomain, request.name),
@@ -63,7 +64,7 @@ export class GatewayRegister {
       lifetimeMs,
       ca.notAfterMs,
     );
-    await record(plan, request.name);
+    await record(plan, issuer, request.name);
     const der = await ca.sign(plan, csr.publicKeyDer);
     const fingerprint = fingerprintOf(der);
     await writer.write(async (write) => {
@@ -83,7 +84,7 @@ export class GatewayRegister {
     });
     return {
       chain: certificatePem(der) + ca.issuing,
-      trust: ca.bundle,
+      trust: issuers.trust,
       notAfter: timestamp(plan.notAfterMs),
     };
   }

@@ -15,7 +15,9 @@ import type { AnchorChains, Introduced } from './anchor-chain.ts';
 import { judgeStanding } from './anchor-register.ts';
 import type { Audit } from './audit.ts';
 import type { Feed } from './feed.ts';
+import type { ForeignCrls } from './foreign-crls.ts';
 import { admitForeignDevice, insertForeign, judgeForeign } from './foreign-record.ts';
+import type { ForeignRevocation } from './foreign-revocation.ts';
 import type { Gateways } from './gateways.ts';
 import type { JitLimits } from './jit-limits.ts';
 import type { OcspRefresh } from './ocsp-refresh.ts';
@@ -30,6 +32,8 @@ export interface IntroductionsParts {
   profiles: Profiles;
   chains: AnchorChains;
   refresh: Pick<OcspRefresh, 'now'>;
+  crls: Pick<ForeignCrls, 'reasonOf'>;
+  revocation: Pick<ForeignRevocation, 'list'>;
   limits: JitLimits;
   find: (fingerprint: Fingerprint) => DirectoryEntry | undefined;
   clock: Clock;
@@ -75,7 +79,7 @@ export class Introductions {
   }
 
   async #record(chain: readonly Buffer[], gateway: string): Promise<DirectoryEntry> {
-    const { chains, limits, writer, gateways, find } = this.#parts;
+    const { chains, limits, writer, gateways, crls, revocation, find } = this.#parts;
     const found = await chains.read(chain);
     const { anchor, leaf } = found;
     if (anchor.mode === 'enroll-only') throw enrollmentOnly();
@@ -86,7 +90,10 @@ export class Introductions {
     if (!done) return find(fingerprintOf(leaf.der)) ?? Promise.reject(busy());
     if (done.isNew) limits.counted(anchor.id);
     gateways.announceLater(done.change);
-    return done.change.entries[0]!;
+    // A CRL that came while it was being recorded has not seen it.
+    const reason = crls.reasonOf(anchor.id, found.steps);
+    if (reason) await revocation.list(anchor.id, fingerprintOf(leaf.der), reason);
+    return (reason && find(fingerprintOf(leaf.der))) || done.change.entries[0]!;
   }
 
   async #write(write: Write, found: Introduced, maxCertificates: number, gateway: string) {

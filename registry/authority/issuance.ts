@@ -223,9 +223,13 @@ export class Issuance {
   }
 
   async #reserve({ mandate, csr, csrHash, issuer, plan, renewAfterMs }: Draft): Promise<void> {
-    const { store, clock } = this.#parts;
+    const { store, clock, issuers } = this.#parts;
     const { device, fleet, profile, source, replaces } = mandate;
     await store.writer.write(async (write) => {
+      if (!issuers.maySign(issuer.id))
+        throw new Fault('unavailable', 'The issuing CA has just been changed; try again.', {
+          retryAfterMs: 1,
+        });
       await mandate.spend(write);
       await judgeRoom(write, mandate, csr, clock.now());
       await write

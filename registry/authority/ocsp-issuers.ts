@@ -1,5 +1,6 @@
 /** Who signs OCSP answers for which of the registry's own issuers: a delegate each, from when its key is here. */
 import type { Clock } from '#common/clock.ts';
+import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { IssuingCa } from '../ca/issuing-ca.ts';
 import { OcspDelegate } from '../ca/ocsp-delegate.ts';
@@ -36,9 +37,9 @@ export class OcspIssuers implements AsyncDisposable {
   /** After the issuers were admitted. */
   static async open(parts: OcspIssuersParts): Promise<OcspIssuers> {
     const all = new OcspIssuers(parts);
-    await all.#addNewcomers();
+    await all.#followIssuers();
     all.#leave = parts.feed.follow(({ kind }) => {
-      if (kind === 'issuer-changed') all.#adding = all.#adding.then(() => all.#addNewcomers());
+      if (kind === 'issuer-changed') all.#adding = all.#adding.then(() => all.#followIssuers());
     });
     return all;
   }
@@ -47,8 +48,24 @@ export class OcspIssuers implements AsyncDisposable {
     return this.#all;
   }
 
-  async #addNewcomers(): Promise<void> {
-    for (const id of this.#parts.issuers.ids) if (!this.#delegates.has(id)) await this.#add(id);
+  async #followIssuers(): Promise<void> {
+    const { issuers, log } = this.#parts;
+    for (const [id, delegate] of this.#delegates) {
+      if (issuers.ids.includes(id)) continue;
+      this.#all = this.#all.filter(({ name }) => name !== id);
+      this.#delegates.delete(id);
+      delegate[Symbol.dispose]();
+    }
+    for (const id of issuers.ids) {
+      try {
+        if (!this.#delegates.has(id)) await this.#add(id);
+      } catch (thrown) {
+        log.error(
+          { issuer: id, fault: Fault.of(thrown).message },
+          'An issuer has no signer of OCSP answers yet.',
+        );
+      }
+    }
   }
 
   async #add(id: string): Promise<void> {

@@ -81,11 +81,18 @@ export class RevocationLists implements AsyncDisposable {
     if (!alters[change.kind]) return;
     const concerned = new Set(change.entries.map(({ issuer }) => issuer));
     for (const [id, list] of this.#lists) if (concerned.size === 0 || concerned.has(id)) list.renew();
-    if (change.kind === 'issuer-changed') this.#adding = this.#adding.then(() => this.#addNewcomers());
+    if (change.kind === 'issuer-changed') this.#adding = this.#adding.then(() => this.#followIssuers());
   }
 
-  async #addNewcomers(): Promise<void> {
-    const { issuers, log } = this.#parts;
+  /** A list for each that has come; none any more for one that is gone: there is nothing left that it could speak of. */
+  async #followIssuers(): Promise<void> {
+    const { issuers, metrics, log } = this.#parts;
+    for (const [id, list] of this.#lists) {
+      if (issuers.ids.includes(id)) continue;
+      this.#lists.delete(id);
+      await list[Symbol.asyncDispose]();
+      metrics.crlNextUpdateTimestampSeconds.remove({ issuer: id });
+    }
     for (const id of issuers.ids) {
       try {
         if (!this.#lists.has(id)) await this.#add(id);

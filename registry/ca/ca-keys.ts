@@ -1,6 +1,6 @@
 /**
  * Opens the CA of a data folder: made whole on the first start or not at all. The root's key is kept in a file of its own
- * that nothing opens afterwards; the issuing key is behind a Signer, which whoever opened it closes.
+ * that is opened for further issuing CAs alone; the issuing key is behind a Signer, which whoever opened it closes.
  */
 import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';

@@ -10,10 +10,18 @@ import { makeSerialNumber } from './ca-certificates.ts';
 import type { IssuingCa } from './issuing-ca.ts';
 import type { CertificatePlan } from './plan.ts';
 
+/** The issuing CAs, as far as this needs them. */
+export interface DoorIssuers {
+  readonly preferred: { readonly id: string; readonly ca: IssuingCa };
+  readonly ids: readonly string[];
+  /** PEM of the root and of all that are trusted. */
+  readonly trust: string;
+}
+
 export interface DoorCertificatesOptions {
-  ca: IssuingCa;
-  /** Writes a plan down before it is signed. */
-  record: (plan: CertificatePlan) => Promise<void>;
+  issuers: DoorIssuers;
+  /** Writes a plan down before it is signed, with the id of its issuer. */
+  record: (plan: CertificatePlan, issuer: string) => Promise<void>;
   /** The OCSP answer about a certificate in DER, as it is now. */
   staple: (certificate: Buffer) => Buffer | null;
   /** DNS names and IP addresses. */
@@ -52,14 +60,16 @@ export function doorPlan(
 export class DoorCertificates implements DoorCertificateSource, Disposable {
   #current: DoorCertificate;
   #leaf: Buffer;
+  #issuer: string;
   readonly #options: DoorCertificatesOptions;
   readonly #listeners = new Set<(certificate: DoorCertificate) => void>();
   #cancel: Cancel = () => {};
 
-  private constructor(options: DoorCertificatesOptions, { leaf, ...current }: Made) {
+  private constructor(options: DoorCertificatesOptions, { leaf, issuer, ...current }: Made) {
     this.#options = options;
     this.#current = current;
     this.#leaf = leaf;
+    this.#issuer = issuer;
     this.#schedule((current.notAfterMs - options.clock.now()) * renewAfter);
   }
 
@@ -76,8 +86,22 @@ export class DoorCertificates implements DoorCertificateSource, Disposable {
     return () => this.#listeners.delete(use);
   }
 
+  /** To be called when the issuers have changed: what is trusted is said at once; a certificate of one that is gone is renewed. */
+  reconsider(): void {
+    const { trust, ids } = this.#options.issuers;
+    if (trust !== this.#current.trust) this.#use({ ...this.#current, trust });
+    if (ids.includes(this.#issuer)) return;
+    this.#cancel();
+    void this.#renew();
+  }
+
   staple(): Buffer | null {
     return this.#options.staple(this.#leaf);
+  }
+
+  #use(current: DoorCertificate): void {
+    this.#current = current;
+    for (const use of this.#listeners) use(current);
   }
 
   #schedule(delayMs: number): void {
@@ -87,10 +111,10 @@ export class DoorCertificates implements DoorCertificateSource, Disposable {
   async #renew(): Promise<void> {
     const { clock, log } = this.#options;
     try {
-      const { leaf, ...current } = await make(this.#options);
-      this.#current = current;
+      const { leaf, issuer, ...current } = await make(this.#options);
       this.#leaf = leaf;
-      for (const use of this.#listeners) use(this.#current);
+      this.#issuer = issuer;
+      this.#use(current);
       log.info({ notAfter: timestamp(this.#current.notAfterMs) }, 'The door certificate was renewed.');
       this.#schedule((this.#current.notAfterMs - clock.now()) * renewAfter);
     } catch (thrown) {
@@ -107,18 +131,22 @@ export class DoorCertificates implements DoorCertificateSource, Disposable {
 interface Made extends DoorCertificate {
   /** DER. */
   readonly leaf: Buffer;
+  /** Id. */
+  readonly issuer: string;
 }
 
-async function make({ ca, names, lifetimeMs, clock, record }: DoorCertificatesOptions): Promise<Made> {
+async function make({ issuers, names, lifetimeMs, clock, record }: DoorCertificatesOptions): Promise<Made> {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { id: issuer, ca } = issuers.preferred;
   const plan = doorPlan(names, null, clock.now(), lifetimeMs, ca.notAfterMs);
-  await record(plan);
+  await record(plan, issuer);
   const leaf = await ca.sign(plan, publicKey.export({ type: 'spki', format: 'der' }));
   return {
     chain: certificatePem(leaf) + ca.issuing,
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    trust: ca.bundle,
+    trust: issuers.trust,
     leaf,
+    issuer,
     notAfterMs: plan.notAfterMs,
   };
 }

@@ -8,6 +8,7 @@ import {
   X509Certificate as ParsedCertificate,
 } from '@peculiar/x509';
 import { parseTimestamp, timestamp } from '#common/clock.ts';
+import { Fault } from '#common/fault.ts';
 
 export interface IssuingCandidate {
   readonly issuing: X509Certificate;
@@ -23,7 +24,7 @@ export function judgeIssuing({ issuing, root, publicKey, nowMs }: IssuingCandida
   const objections: [boolean, string][] = [
     [
       !issuing.publicKey.equals(publicKey),
-      'it is for another key; have the CSR signed that "fleetgate ca csr" prints',
+      'it is for another key; have the CSR signed that was made here ("fleetgate ca csr", "fleetgate issuers show")',
     ],
     [!issuing.ca, 'it is no CA certificate (CA:TRUE is missing); sign it with an extension for CAs'],
     [
@@ -46,6 +47,17 @@ export function judgeIssuing({ issuing, root, publicKey, nowMs }: IssuingCandida
     ...validity('the root', root, nowMs),
   ];
   return objections.filter(([holds]) => holds).map(([, sentence]) => sentence);
+}
+
+/** Faults `malformed` with every objection. */
+export function acceptIssuing(candidate: IssuingCandidate): void {
+  const objections = judgeIssuing(candidate);
+  if (objections.length === 0) return;
+  throw new Fault(
+    'malformed',
+    `This cannot be the certificate of the issuing CA: ${objections.join('; ')}.`,
+    { fields: { objections } },
+  );
 }
 
 function constraintsOf(certificate: X509Certificate): { pathLength: number | undefined; usages: number } {

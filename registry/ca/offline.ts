@@ -12,7 +12,7 @@ import type { CaSettings } from '../settings.ts';
 import { makeIssuingName } from './ca-certificates.ts';
 import { type CaPaths, caPaths, makeFolder, replaceDurably, writeDurably } from './ca-folder.ts';
 import { makeCaRequest } from './certificate-request.ts';
-import { judgeIssuing } from './judge-issuing.ts';
+import { acceptIssuing } from './judge-issuing.ts';
 import { makeIssuingKey, openIssuingKey } from './open-signer.ts';
 import type { Signer } from './signer.ts';
 
@@ -86,14 +86,7 @@ export async function importIssuing(
   const signer = await openIssuingKey(dataDir, settings, clock);
   await signer.close();
   const { publicKey } = signer;
-  const objections = judgeIssuing({ issuing: issuing!, root, publicKey, nowMs: clock.now() });
-  if (objections.length > 0) {
-    throw new Fault(
-      'malformed',
-      `This cannot be the certificate of the issuing CA: ${objections.join('; ')}.`,
-      { fields: { objections } },
-    );
-  }
+  acceptIssuing({ issuing: issuing!, root, publicKey, nowMs: clock.now() });
   const [rootPem, issuingPem] = [certificatePem(root.raw), certificatePem(issuing!.raw)];
   await replaceDurably(paths.root, rootPem);
   await replaceDurably(paths.bundle, rootPem + issuingPem);
@@ -140,8 +133,8 @@ const block = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-
 /** A file of certificates holds a chain, not a list of the world's anchors. */
 const mostCertificates = 10;
 
-/** The certificates of a PEM file, whatever text stands between them, as openssl writes it. */
-function certificatesOf(text: string, what: string): X509Certificate[] {
+/** The certificates of a PEM file, whatever text stands between them, as openssl writes it. Faults `malformed`. */
+export function certificatesOf(text: string, what: string): X509Certificate[] {
   const blocks = text.match(block) ?? [];
   if (blocks.length === 0 || blocks.length > mostCertificates)
     throw new Fault('malformed', `In ${what} there are ${blocks.length} PEM certificates; one is expected.`);

@@ -175,7 +175,8 @@ export class Est {
     const credential = credentialOf(ask);
     const csr = this.#csrOf(ask);
     // Making a key is work: not for somebody without a right.
-    const { fleet } = await enrollment.rightOf(credential);
+    const { fleet, refusal } = await enrollment.rightOf(credential);
+    if (refusal) throw refusal;
     const { approval } = await fleets.terms(fleet);
     if (approval === 'manual') {
       // The key would have to be kept until somebody approves it.

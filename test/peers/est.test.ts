@@ -218,7 +218,7 @@ withPrograms(['curl', 'openssl'], 'EST through a gateway whose registry is elsew
       'registry',
       '--data',
       join(dir, 'r'),
-      ...free('registry', 'pki'),
+      ...free('registry', 'pki', 'ops'),
     ]);
     const { registry: url, ca, adminTokenFile } = registry.doors;
     const joins = ['--registry', url, '--ca', ca, '--token-file', adminTokenFile, '--name', 'north'];

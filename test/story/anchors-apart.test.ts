@@ -33,6 +33,8 @@ withPrograms(['openssl'], 'anchors, registry and gateway apart', () => {
       port,
       '--pki-port',
       '0',
+      '--ops-port',
+      '0',
     ]);
   const mqttPort = () => Number(new URL(gateway.doors.mqtts).port);
 

@@ -1,10 +1,14 @@
 /** Device CAs of manufacturers: registered with a proof, on terms; their devices come in as the terms say, and no others. */
 import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { makeCsr } from '#common/x509/csr.ts';
+import { csrDer } from '#common/x509/pem.ts';
 import { type ApiAnswer, apiClient } from '../harness/api-client.ts';
+import { askEst } from '../harness/est-client.ts';
 import { eventually } from '../harness/eventually.ts';
 import { ForeignCa } from '../harness/foreign-ca.ts';
 import { House } from '../harness/house.ts';
@@ -283,6 +287,30 @@ withPrograms(['openssl'], 'anchors', () => {
     });
     expect(await knock(house, device)).toEqual({ code: 0x87, reason: 'enrollment-only' });
     expect(await me(house, device)).toMatchObject({ status: 403, body: { code: 'enrollment-only' } });
+
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const enroll = async (id: string) =>
+      askEst(house.doors.https, 'simpleenroll', {
+        ca,
+        identity: device,
+        csr: csrDer(await makeCsr(privateKey, id)),
+      });
+    expect(await enroll('own')).toMatchObject({ status: 403, code: 'token-scope' });
+    expect(await enroll('factory')).toMatchObject({ status: 200 });
+    const { body } = await house.api.call('GET', '/v1/devices/factory');
+    expect(body).toMatchObject({ fleet: 'plant', certificates: [{ issuer: 'issuing', state: 'issued' }] });
+    // The operational one lets it in; the factory's still does not.
+    expect(await knock(house, device)).toMatchObject({ reason: 'enrollment-only' });
+
+    const stranger = ForeignCa.root(dir, 'no-idevid').leaf('factory-2', ca, {
+      extensions: ['extendedKeyUsage='],
+    });
+    const refused = await askEst(house.doors.https, 'simpleenroll', {
+      ca,
+      identity: stranger,
+      csr: csrDer(await makeCsr(privateKey, 'factory-2')),
+    });
+    expect(refused).toMatchObject({ status: 401, code: 'unauthenticated' });
   });
 
   test('two anchors of one subject are told apart by their keys', async () => {
@@ -323,6 +351,9 @@ withPrograms(['openssl'], 'anchors', () => {
     expect(preview.body).toEqual({ name: 'leaving', devices: 1, first: ['last-1'], receipt: null });
     expect(await knock(house, both)).toMatchObject({ reason: null });
 
+    await eventually(async () =>
+      expect((await house.api.call('GET', '/v1/devices/last-2')).body.sessions).toEqual([]),
+    );
     const removal = await house.api.call('DELETE', '/v1/anchors/leaving');
     expect(removal.body).toMatchObject({
       devices: 1,
@@ -335,5 +366,17 @@ withPrograms(['openssl'], 'anchors', () => {
 
     await register('leaving', maker, { enrollment: 'jit' });
     expect(await knock(house, device)).toMatchObject({ reason: null });
+  });
+
+  test('there are no more anchors than may be, until one is removed', async () => {
+    await using small = await House.start({ config: 'foreign: { maxAnchors: 1 }\n' });
+    await small.api.call('POST', '/v1/fleets', { id: 'plant' });
+    const [one, two] = [ForeignCa.root(dir, 'first-of-one'), ForeignCa.root(dir, 'second-of-one')];
+    const ask = async (name: string, anchor: ForeignCa) =>
+      (await small.api.call('POST', '/v1/anchors', { ...order(name, anchor), possession: 'waived' })).status;
+    expect(await ask('one', one)).toBe(201);
+    expect(await ask('two', two)).toBe(429);
+    await small.api.call('DELETE', '/v1/anchors/one');
+    expect(await ask('two', two)).toBe(201);
   });
 });

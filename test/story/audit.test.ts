@@ -246,6 +246,7 @@ const writes: Record<string, { action: string; call: () => Promise<Call> }> = {
       const { body } = await api.call('POST', '/v1/fleets/plant/claims', {
         csr: await csrOf('line'),
         uses: 5,
+        ttl: '1h',
       });
       return { path: `/v1/claims/${body.id}/revoke` };
     },

@@ -131,6 +131,8 @@ test.each([
   ['no PEM', '{"csr":"x"}', 'csr-malformed'],
 ])('a renewal with %s is refused here', async (_what, body, kind) => {
   await expect(enrollment.renew(request({ body }))).rejects.toMatchObject({ kind });
+  const { values } = await metrics.renewalsTotal.get();
+  expect(values.filter(({ value }) => value > 0)).toMatchObject([{ labels: { reason: kind }, value: 1 }]);
   expect(asked).toEqual([]);
 });
 

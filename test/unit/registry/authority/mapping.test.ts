@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Certificate, readCertificate } from '#common/x509/certificate.ts';
-import { certificateDers } from '#common/x509/pem.ts';
+import { certificatesDer } from '#common/x509/pem.ts';
 import { deviceOf, type MappingRule, problemOfRule } from '../../../../registry/authority/mapping.ts';
 import { ForeignCa } from '../../../harness/foreign-ca.ts';
 import { withPrograms } from '../../../harness/peer-program.ts';
@@ -18,7 +18,7 @@ withPrograms(['openssl'], 'mapping', () => {
     dir = mkdtempSync(join(tmpdir(), 'mapping-'));
     const maker = ForeignCa.root(dir, 'maker');
     const read = (name: string, options: object) =>
-      readCertificate(certificateDers(maker.leaf(name, '', options).certificate)[0]!);
+      readCertificate(certificatesDer(maker.leaf(name, '', options).certificate)[0]!);
     rich = read('rich', {
       subject: '/O=Acme/serialNumber=SN-0042/CN=Valve 7 of 9',
       extensions: ['subjectAltName=@names'],
