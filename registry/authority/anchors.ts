@@ -121,7 +121,8 @@ export class Anchors {
       await judgeNotOwn(write, ca);
       await write.replaceInto('issuers').values(row).execute();
       const possession = proof === 'waived' ? 'waived' : proof.certificate ? 'certificate' : 'signature';
-      const detail = { fleet, mode, ...terms, fingerprint: hash('sha256', ca.der, 'hex'), possession };
+      const after = { fleet, mode, ...terms, fingerprint: hash('sha256', ca.der, 'hex') };
+      const detail = { possession, before: null, after };
       await audit.append(write, { actor, action: 'anchor.add', target: name, detail });
       return feed.append(write, { kind: 'issuer-changed', fleet, issuer: issuerOf(row) });
     });
@@ -167,7 +168,7 @@ export class Anchors {
         .where('id', '=', name)
         .returningAll()
         .executeTakeFirstOrThrow();
-      const detail = { devices: losers.devices };
+      const detail = { devices: losers.devices, before: { state: 'active' }, after: { state: row.state } };
       await audit.append(write, { actor, action: 'anchor.remove', target: name, detail });
       return { row, change: await feed.append(write, { kind: 'issuer-changed', issuer: issuerOf(row) }) };
     });

@@ -157,7 +157,8 @@ export class Approvals {
         reason: null,
       };
       await write.insertInto('enrollments').values(row).execute();
-      const detail = { enrollment: row.id, fleet, source: right.source, csrHash };
+      const after = { enrollment: row.id, fleet, source: right.source, csrHash, state: row.state };
+      const detail = { before: null, after };
       await audit.append(write, {
         actor: right.actor,
         action: 'enrollment.request',
@@ -259,7 +260,7 @@ export class Approvals {
     await write.deleteFrom('enrollments').where('id', '=', id).execute();
     if (state !== 'pending' && state !== 'approved') return;
     await this.#giveUseBack(write, source);
-    const detail = { enrollment: id, state };
+    const detail = { enrollment: id, before: { state }, after: null };
     await this.#parts.audit.append(write, {
       actor: 'system',
       action: 'enrollment.expire',
@@ -289,7 +290,8 @@ export class Approvals {
       const row = { ...before, state, decided_ms: nowMs, decided_by: actor, reason };
       await write.updateTable('enrollments').set(row).where('id', '=', id).execute();
       if (state === 'denied') await this.#giveUseBack(write, before.source);
-      const detail = { enrollment: id, fleet: row.fleet, source: row.source, reason, before: before.state };
+      const about = { enrollment: id, fleet: row.fleet, source: row.source, reason };
+      const detail = { ...about, before: { state: before.state }, after: { state } };
       const action = state === 'approved' ? 'enrollment.approve' : 'enrollment.deny';
       await audit.append(write, { actor, action, target: row.device, detail });
       return this.#viewOf(row);

@@ -23,6 +23,7 @@ import {
   usable,
   type Victim,
 } from './bulk-target.ts';
+import { byState } from './by-state.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
 import type { RevocationReason } from './revocation-reason.ts';
@@ -148,15 +149,6 @@ async function putOut(write: Write, victims: readonly Victim[], nowMs: number) {
     .where('id', 'in', listed(before.map(({ id }) => id)))
     .execute();
   return before;
-}
-
-/** Names by the state that they are in: what an audit entry of many says. */
-function byState<Name extends string>(
-  rows: readonly ({ readonly state: string } & { readonly [K in Name]: string | null })[],
-  name: Name,
-): Record<string, (string | null)[]> {
-  const groups = Object.entries(Object.groupBy(rows, ({ state }) => state));
-  return Object.fromEntries(groups.map(([state, some = []]) => [state, some.map((row) => row[name])]));
 }
 
 const noHold = () =>

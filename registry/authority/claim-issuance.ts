@@ -178,14 +178,19 @@ export class ClaimIssuance {
         .where('serial', '=', plan.serialNumber)
         .execute();
       await write.insertInto('claims').values(row).execute();
-      const detail = {
+      const after = {
         fleet,
         fingerprint,
         serialNumber: plan.serialNumber,
         uses,
         expiresAt: timestamp(row.expires_ms),
       };
-      await audit.append(write, { actor, action: 'claim.create', target: id, detail });
+      await audit.append(write, {
+        actor,
+        action: 'claim.create',
+        target: id,
+        detail: { before: null, after },
+      });
       return row;
     });
   }

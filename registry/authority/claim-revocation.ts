@@ -94,7 +94,7 @@ export class ClaimRevocation {
 
   async #revokeClaim(id: string, devices: boolean, reason: FinalReason, actor: string): Promise<Receipt> {
     const { store, audit, feed, gateways, approvals, clock } = this.#parts;
-    const { fingerprint, fleet } = await this.#find(id);
+    const { fingerprint, fleet, revoked: before } = await this.#find(id);
     const change = await store.writer.write(async (write) => {
       await write.updateTable('claims').set({ revoked: 1 }).where('id', '=', id).execute();
       const revoked = { state: 'revoked' as const, revoked_ms: clock.now(), reason };
@@ -114,7 +114,8 @@ export class ClaimRevocation {
           .where('state', '=', 'reserved');
         await halfway.execute();
       }
-      const detail = { fleet, reason, devices };
+      const states = { before: { revoked: before === 1 }, after: { revoked: true } };
+      const detail = { fleet, reason, devices, ...states };
       await audit.append(write, { actor, action: 'claim.revoke', target: id, detail });
       return feed.append(write, { kind: 'certificate-revoked', fleet, fingerprint, reason });
     });
@@ -133,6 +134,12 @@ export class ClaimRevocation {
     const change = await store.writer.write(async (write) => {
       const nowMs = clock.now();
       const fingerprints = await liveOf(write, devices);
+      const known = await write
+        .selectFrom('devices')
+        .select(['id', 'state'])
+        .where('id', 'in', devices)
+        .execute();
+      const befores = new Map(known.map(({ id: device, state }) => [device, { state }]));
       await write
         .updateTable('certificates')
         .set({ state: 'revoked', revoked_ms: nowMs, reason })
@@ -146,7 +153,12 @@ export class ClaimRevocation {
         .where('state', '!=', 'deleted')
         .execute();
       for (const device of devices) {
-        const detail = { reason, claim: id };
+        const detail = {
+          reason,
+          claim: id,
+          before: befores.get(device) ?? null,
+          after: { state: 'revoked' },
+        };
         await audit.append(write, { actor, action: 'device.revoke', target: device, detail });
       }
       return feed.append(write, { kind: 'certificates-revoked', fingerprints, reason });

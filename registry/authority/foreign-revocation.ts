@@ -10,6 +10,7 @@ import type { Tables } from '../store/tables.ts';
 import type { Write, Writer } from '../store/writer.ts';
 import type { AnchorRegister } from './anchor-register.ts';
 import type { Audit } from './audit.ts';
+import { byState } from './by-state.ts';
 import type { Feed } from './feed.ts';
 import type { CrlReason } from './foreign-crl.ts';
 import type { ForeignCrls } from './foreign-crls.ts';
@@ -85,6 +86,11 @@ export class ForeignRevocation {
     const { state, reason } = verdicts[0]!;
     const fingerprints = verdicts.map(({ fingerprint }) => fingerprint);
     return writer.write(async (write: Write) => {
+      const before = await write
+        .selectFrom('certificates')
+        .select(['fingerprint', 'state'])
+        .where('fingerprint', 'in', fingerprints)
+        .execute();
       const isFreed = state === 'issued';
       let update = write
         .updateTable('certificates')
@@ -95,7 +101,8 @@ export class ForeignRevocation {
       // An operator may have taken hold of it since it was read.
       if (isFreed) update = update.where('reason', '=', heldByIssuer);
       await update.execute();
-      const detail = { state, reason, certificates: fingerprints };
+      const after = { state, reason, certificates: fingerprints };
+      const detail = { before: byState(before, 'fingerprint'), after };
       await audit.append(write, { actor: `anchor:${id}`, action: 'certificate.status', target: id, detail });
       return feed.append(write, { kind: kinds[state], fingerprints, reason: reason ?? undefined });
     });

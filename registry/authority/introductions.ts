@@ -107,7 +107,8 @@ export class Introductions {
     await insertForeign(write, found, nowMs);
     const actor = `gateway:${gateway}`;
     const { fleet } = anchor;
-    const detail = { fingerprint, serialNumber: leaf.serialNumber, issuer: anchor.id, fleet, isNew };
+    const after = { fingerprint, serialNumber: leaf.serialNumber, issuer: anchor.id, fleet };
+    const detail = { isNew, before: null, after };
     await audit.append(write, { actor, action: 'certificate.introduce', target: device, detail });
     return {
       isNew,

@@ -78,7 +78,7 @@ export class Registration {
     }
     await judgeReferences(write, order);
     await admitDevice(write, { device: id, fleet, attributes, role, state }, clock.now());
-    const detail = { fleet, role, attributes, state };
+    const detail = { before: null, after: { fleet, role, attributes, state } };
     await audit.append(write, { actor, action: 'device.register', target: id, detail });
     return feed.append(write, { kind: 'device-registered', fleet, device: id });
   }

@@ -73,7 +73,7 @@ export class Retirement {
       .where('state', '=', 'issued')
       .executeTakeFirstOrThrow();
     if (numUpdatedRows === 0n) return undefined;
-    const detail = { reason, device };
+    const detail = { device, before: { state: 'issued', reason: null }, after: { state: 'revoked', reason } };
     await audit.append(write, { actor, action: 'certificate.retire', target: fingerprint, detail });
     return feed.append(write, { kind: 'certificate-revoked', fleet, device, fingerprint, reason });
   }

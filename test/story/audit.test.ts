@@ -6,8 +6,12 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeCsr } from '#common/x509/csr.ts';
-import type { ApiClient, DeviceIdentity } from '../harness/api-client.ts';
+import { certificatePem } from '#common/x509/pem.ts';
+import type { ApiAnswer, ApiClient, DeviceIdentity } from '../harness/api-client.ts';
+import { eventually } from '../harness/eventually.ts';
+import { cn, forgeCa } from '../harness/forged-certificate.ts';
 import { command, House } from '../harness/house.ts';
+import { renewAt } from '../harness/renew.ts';
 
 let house: House;
 let api: ApiClient;
@@ -35,10 +39,33 @@ interface Call {
   path: string;
   body?: unknown;
   headers?: Record<string, string>;
+  /** For a call that is not the administrator's. */
+  send?: () => Promise<ApiAnswer>;
 }
 let names = 0;
 const fresh = (word: string) => `${word}-${++names}`;
 const device = (): Promise<DeviceIdentity> => api.enroll('plant', fresh('device'));
+
+/** A manufacturer's CA, to be trusted. */
+const anchorOrder = () => ({
+  name: fresh('maker'),
+  certificate: certificatePem(forgeCa({ subject: cn(fresh('Maker')) }).der),
+  fleet: 'plant',
+  mapping: [{ from: 'commonName' }],
+  enrollment: 'registered',
+  possession: 'waived',
+});
+
+/** An enrollment that an operator is to decide. */
+async function waiting(): Promise<string> {
+  await api.call('POST', '/v1/fleets', { id: 'vault', approval: 'manual' });
+  const deviceId = fresh('device');
+  const { body } = await api.call('POST', '/v1/fleets/vault/tokens', {});
+  const headers = { authorization: `Bearer ${body.token}` };
+  await api.call('POST', '/v1/enroll', { deviceId, csr: await csrOf(deviceId) }, headers);
+  const { items } = (await api.call('GET', '/v1/enrollments?state=pending')).body;
+  return items.at(-1).id;
+}
 
 /** Every write of the API. One that is added must be added here, and with it its audit entry. */
 const writes: Record<string, { action: string; call: () => Promise<Call> }> = {
@@ -176,6 +203,74 @@ const writes: Record<string, { action: string; call: () => Promise<Call> }> = {
       return { path: `/v1/api-tokens/${body.id}` };
     },
   },
+  'PUT /v1/profiles/{profile}': {
+    action: 'profile.put',
+    call: async () => ({ path: `/v1/profiles/${fresh('profile')}`, body: { validity: '30d' } }),
+  },
+  'POST /v1/devices:import': {
+    action: 'device.register',
+    call: async () => ({
+      path: '/v1/devices:import',
+      body: { id: fresh('device'), fleet: 'plant' },
+      headers: { 'content-type': 'application/x-ndjson' },
+    }),
+  },
+  'POST /v1/renew': {
+    action: 'certificate.issue',
+    call: async () => {
+      const renewal = { from: 0.0001, to: 0.0001, retireAfter: '1h' };
+      await api.call('PUT', '/v1/profiles/soon', { validity: '1h', renewal });
+      await api.call('POST', '/v1/fleets', { id: 'soon', profile: 'soon' });
+      const old = await api.enroll('soon', fresh('device'));
+      const csr = await csrOf(old.id);
+      // Its window begins a moment after it was issued.
+      const send = () =>
+        eventually(async () => {
+          const answer = await renewAt(house.doors.registry, old, csr);
+          expect(answer.status).not.toBe(429);
+          return answer;
+        });
+      return { path: '/v1/renew', send };
+    },
+  },
+  'POST /v1/fleets/{fleet}/claims': {
+    action: 'claim.create',
+    call: async () => ({
+      path: '/v1/fleets/plant/claims',
+      body: { csr: await csrOf('line'), uses: 5, ttl: '1h' },
+    }),
+  },
+  'POST /v1/claims/{claim}/revoke': {
+    action: 'claim.revoke',
+    call: async () => {
+      const { body } = await api.call('POST', '/v1/fleets/plant/claims', {
+        csr: await csrOf('line'),
+        uses: 5,
+        ttl: '1h',
+      });
+      return { path: `/v1/claims/${body.id}/revoke` };
+    },
+  },
+  'POST /v1/enrollments/{enrollment}/approve': {
+    action: 'enrollment.approve',
+    call: async () => ({ path: `/v1/enrollments/${await waiting()}/approve` }),
+  },
+  'POST /v1/enrollments/{enrollment}/deny': {
+    action: 'enrollment.deny',
+    call: async () => ({ path: `/v1/enrollments/${await waiting()}/deny` }),
+  },
+  'POST /v1/anchors': {
+    action: 'anchor.add',
+    call: async () => ({ path: '/v1/anchors', body: anchorOrder() }),
+  },
+  'DELETE /v1/anchors/{anchor}': {
+    action: 'anchor.remove',
+    call: async () => {
+      const order = anchorOrder();
+      await api.call('POST', '/v1/anchors', order);
+      return { path: `/v1/anchors/${order.name}` };
+    },
+  },
   'POST /v1/gateways': {
     action: 'gateway.enroll',
     call: async () => ({
@@ -187,6 +282,7 @@ const writes: Record<string, { action: string; call: () => Promise<Call> }> = {
 
 /** They ask, or report what a gateway saw or did: nothing is decided by them. */
 const silent = [
+  'POST /v1/anchors/challenge',
   'POST /v1/policies:test',
   'POST /v1/roles/{role}:preview',
   'POST /v1/gateways/{gateway}/asks/{kind}',
@@ -206,13 +302,13 @@ test('every write of the API is known here, and no other', async () => {
 test.each(Object.entries(writes))(
   '%s leaves an entry with who, what, before and after',
   async (name, { action, call }) => {
-    const { path, body, headers } = await call();
+    const { path, body, headers, send } = await call();
     const { count } = (await api.call('GET', '/v1/audit/head')).body;
-    const answer = await api.call(name.split(' ')[0]!, path, body, headers);
+    const answer = await (send?.() ?? api.call(name.split(' ')[0]!, path, body, headers));
     expect(answer.status, JSON.stringify(answer.body)).toBeLessThan(300);
     const entry = (await entriesSince(count)).find((each) => each.action === action)!;
     expect(entry, `no ${action}`).toBeDefined();
-    expect(entry.actor).toMatch(/^(api:admin|token:.+)$/);
+    expect(entry.actor).toMatch(/^(api:admin|token:.+|certificate:.+)$/);
     expect(entry.target).not.toBe('');
     expect(entry.detail).toHaveProperty('before');
     expect(entry.detail).toHaveProperty('after');
