@@ -4,6 +4,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeCsr } from '#common/x509/csr.ts';
 import { csrDer } from '#common/x509/pem.ts';
@@ -49,6 +50,21 @@ withPrograms(['openssl'], 'anchors', () => {
     const made = await house.api.call('POST', '/v1/anchors', { ...order(name, anchor, terms), proof });
     expect(made.body.code).toBeUndefined();
     return made;
+  }
+
+  /** One line of `devices:import`. */
+  async function fetchImport(line: string): Promise<object> {
+    const agent = new Agent({ connect: { ca } });
+    const token = readFileSync(house.doors.adminTokenFile, 'utf8').trim();
+    const answer = await request(`${house.doors.registry}/v1/devices:import`, {
+      method: 'POST',
+      dispatcher: agent,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/x-ndjson' },
+      body: line,
+    });
+    const text = await answer.body.text();
+    await agent.destroy();
+    return JSON.parse(text);
   }
 
   describe('registration', () => {
@@ -272,7 +288,8 @@ withPrograms(['openssl'], 'anchors', () => {
     await register('strict', maker, { mapping: [{ from: 'serialNumber', pattern: 'SN-{id}' }] });
     const device = { ...maker.leaf('gauge', ca, { subject: '/CN=x/serialNumber=SN-gauge' }), id: 'gauge' };
     expect(await knock(house, device)).toEqual({ code: 0x87, reason: 'unknown-certificate' });
-    await house.api.enroll('plant', 'gauge');
+    const imported = await fetchImport('{"id":"gauge","fleet":"plant","attributes":{"site":"north"}}\n');
+    expect(imported).toMatchObject({ id: 'gauge', status: 'registered' });
     await eventually(async () => expect(await knock(house, device)).toEqual({ code: 0, reason: null }));
     await house.api.call('POST', '/v1/devices/gauge/disable');
     expect(await knock(house, device)).toEqual({ code: 0x8a, reason: 'device-disabled' });
@@ -336,6 +353,18 @@ withPrograms(['openssl'], 'anchors', () => {
     rmSync(join(dir, 'counting-1.index.txt'));
     writeFileSync(join(dir, 'counting-1.index.txt'), '');
     expect(await knock(house, one.leaf('n-3', ca, { serial: '01' }))).toMatchObject({ reason: 'conflict' });
+  });
+
+  test('all that an anchor has vouched for is revoked by one order, as of any issuer', async () => {
+    const maker = ForeignCa.root(dir, 'breached');
+    await register('breached', maker, { enrollment: 'jit' });
+    const device = maker.leaf('of-breached', ca);
+    const { closed } = await connectDevice(device, port(), { protocolVersion: 5 });
+    const order = { reason: 'keyCompromise' };
+    const receipt = await house.api.call('POST', '/v1/issuers/breached/revoke-certificates', order);
+    expect(receipt).toMatchObject({ status: 200, body: { certificates: 1 } });
+    expect(await closed).toBe(0x98);
+    expect(await knock(house, device)).toEqual({ code: 0x8a, reason: 'certificate-revoked' });
   });
 
   test('a dry run says who would lose access; the removal ends their sessions, and they stay out', async () => {

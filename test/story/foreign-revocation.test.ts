@@ -77,6 +77,20 @@ withPrograms(['openssl'], 'revocation by a manufacturer', () => {
       expect(await knock(house, bad)).toMatchObject({ reason: 'certificate-revoked' });
     });
 
+    test('what our operators hold, no CRL lets go', async () => {
+      const maker = ForeignCa.root(dir, 'patient');
+      await register('patient', maker, { policy: 'soft', crl: [maker.crl()] });
+      const device = maker.leaf('ours-to-hold', ca);
+      expect(await knock(house, device)).toMatchObject({ reason: null });
+      const hold = { reason: 'certificateHold' };
+      await house.api.call('POST', `/v1/certificates/${device.fingerprint}/revoke`, hold);
+      maker.crl();
+      await eventually(async () => expect(await source('patient')).toMatchObject({ number: '2' }));
+      expect(await knock(house, device)).toEqual({ code: 0x8a, reason: 'certificate-held' });
+      await house.api.call('POST', `/v1/certificates/${device.fingerprint}/reinstate`);
+      expect(await knock(house, device)).toMatchObject({ reason: null });
+    });
+
     test('one that is listed before it ever came does not come in, and makes no device', async () => {
       const maker = ForeignCa.root(dir, 'before');
       const never = maker.leaf('never', ca);
