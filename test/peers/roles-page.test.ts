@@ -6,7 +6,7 @@ import { House } from '../harness/house.ts';
 import { shell, withPrograms } from '../harness/peer-program.ts';
 
 withPrograms(['curl'], 'the page about roles', () => {
-  test('says what happens', async () => {
+  test('says what happens', { timeout: 120_000 }, async () => {
     await using house = await House.start();
     symlinkSync(resolve('node_modules'), `${house.dir}/node_modules`);
     const page = readFileSync('docs/roles.md', 'utf8');
@@ -16,7 +16,7 @@ withPrograms(['curl'], 'the page about roles', () => {
       .replaceAll('localhost:9443', `localhost:${house.port('registry')}`)
       .replaceAll('npx fleetgate', `node ${resolve('bin/fleetgate')}`);
     const path = [resolve('node_modules/.bin'), process.env.PATH].join(delimiter);
-    const said = shell(`export PATH='${path}'\n${script}`, house.dir, 90_000);
+    const said = shell(`export PATH='${path}'\n${script}`, house.dir, 110_000);
     const heard = said.stdout + said.stderr;
     expect(said.code, heard).toBe(0);
     expect(heard).toMatch(/The role gauge has 4 rules/);
