@@ -137,7 +137,7 @@ const tlsOptions = ({ tls: settings, alpn }: ListenerOptions) => ({
 const contextOf = ({ doors, tls: settings }: ListenerOptions) => ({
   key: doors.current.key,
   cert: doors.current.chain,
-  // TLS judges nobody, so it needs no anchors (docs/decisions/11-recorded-certificates.md); without this Node loads its own.
+  // TLS judges nobody, so it needs no anchors (docs/decisions/09-recorded-certificates.md); without this Node loads its own.
   ca: [],
   minVersion: settings.minVersion as tls.SecureVersion,
   ecdhCurve: settings.groups,

@@ -8,7 +8,7 @@ import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeCsr } from '#common/x509/csr.ts';
 import { csrDer } from '#common/x509/pem.ts';
-import { type ApiAnswer, apiClient } from '../harness/api-client.ts';
+import type { ApiAnswer } from '../harness/api-client.ts';
 import { askEst } from '../harness/est-client.ts';
 import { eventually } from '../harness/eventually.ts';
 import { ForeignCa } from '../harness/foreign-ca.ts';
@@ -66,109 +66,6 @@ withPrograms(['openssl'], 'anchors', () => {
     await agent.destroy();
     return JSON.parse(text);
   }
-
-  describe('registration', () => {
-    test('whoever cannot show the key of the CA does not register it', async () => {
-      const [mine, other] = [ForeignCa.root(dir, 'mine'), ForeignCa.root(dir, 'other')];
-      const refused = { status: 422, body: { code: 'anchor-possession' } };
-      const ask = async (proof: object | undefined) =>
-        house.api.call('POST', '/v1/anchors', { ...order('stolen', mine), proof });
-      expect(await ask(undefined)).toMatchObject(refused);
-      expect(await ask(mine.proofOf('1234567890abcdef'))).toMatchObject(refused);
-      expect(await ask(other.proofOf(await nonceOf('stolen')))).toMatchObject(refused);
-      expect(await ask({ signature: 'AAAA' })).toMatchObject(refused);
-      expect(await ask(mine.proofOf(await nonceOf('of-another-name')))).toMatchObject(refused);
-    });
-
-    test.each(['P-256', 'RSA-2048', 'Ed25519'] as const)(
-      'a signature of %s over the nonce is a proof, once',
-      async (key) => {
-        const anchor = ForeignCa.root(dir, `signs-${key}`, '/CN=Signer', key);
-        writeFileSync(join(dir, 'nonce'), await nonceOf(`signer-${key}`));
-        const sign =
-          key === 'Ed25519'
-            ? ['pkeyutl', '-sign', '-rawin', '-inkey', `signs-${key}.key`, '-in', 'nonce']
-            : ['dgst', '-sha256', '-sign', `signs-${key}.key`, 'nonce'];
-        const signature = execFileSync('openssl', sign, { cwd: dir }).toString('base64');
-        const ask = () =>
-          house.api.call('POST', '/v1/anchors', { ...order(`signer-${key}`, anchor), proof: { signature } });
-        expect(await ask()).toMatchObject({ status: 201, body: { subject: 'CN="Signer"' } });
-        expect(await ask()).toMatchObject({ status: 422, body: { code: 'anchor-possession' } });
-      },
-    );
-
-    test('an administrator may waive it, nobody else, and the audit says so', async () => {
-      const anchor = { ...order('waived', ForeignCa.root(dir, 'waived')), possession: 'waived' };
-      const { body } = await house.api.call('POST', '/v1/api-tokens', { name: 'op', role: 'operator' });
-      const operator = apiClient(house.doors.registry, ca, body.token);
-      expect(await operator.call('POST', '/v1/anchors', anchor)).toMatchObject({ status: 403 });
-      await operator.close();
-      expect(await house.api.call('POST', '/v1/anchors', anchor)).toMatchObject({ status: 201 });
-      const audit = await house.api.call('GET', '/v1/audit?limit=1000');
-      const deed = audit.body.items.findLast(({ action }: { action: string }) => action === 'anchor.add');
-      expect(deed).toMatchObject({ target: 'waived', detail: { possession: 'waived' } });
-    });
-
-    test.each([
-      ['is no CA', ['basicConstraints=critical,CA:FALSE'], 'not-a-ca'],
-      ['may not sign certificates', ['keyUsage=critical,cRLSign'], 'key-usage'],
-    ])('one that %s is refused', async (what, extensions, problem) => {
-      const anchor = ForeignCa.root(dir, what.replaceAll(' ', '-'), '/CN=weak', 'P-256', extensions);
-      const answer = await house.api.call('POST', '/v1/anchors', {
-        ...order('weak', anchor),
-        possession: 'waived',
-      });
-      expect(answer).toMatchObject({ status: 400, body: { code: 'malformed', problem } });
-    });
-
-    test('a weak key is refused', async () => {
-      const made = [
-        'req',
-        '-x509',
-        '-config',
-        'empty.cnf',
-        '-newkey',
-        'rsa:1024',
-        '-nodes',
-        '-keyout',
-        'w.key',
-        '-subj',
-        '/CN=w',
-      ];
-      execFileSync(
-        'openssl',
-        [
-          ...made,
-          '-addext',
-          'basicConstraints=critical,CA:TRUE',
-          '-addext',
-          'subjectKeyIdentifier=hash',
-          '-out',
-          'w.crt',
-        ],
-        { cwd: dir, stdio: 'pipe' },
-      );
-      const anchor = {
-        ...order('w', ForeignCa.root(dir, 'x')),
-        certificate: readFileSync(join(dir, 'w.crt'), 'utf8'),
-      };
-      const answer = await house.api.call('POST', '/v1/anchors', { ...anchor, possession: 'waived' });
-      expect(answer).toMatchObject({ status: 400, body: { problem: 'weak-key' } });
-    });
-
-    test('a name and a CA are taken once; terms that do not fit are named', async () => {
-      const anchor = ForeignCa.root(dir, 'twice');
-      const ask = (change: object) =>
-        house.api.call('POST', '/v1/anchors', { ...order('twice', anchor), possession: 'waived', ...change });
-      expect(await ask({ mapping: [{ from: 'otherName' }] })).toMatchObject({ status: 400 });
-      expect(await ask({ mapping: [{ from: 'uri', pattern: 'urn:dev:*' }] })).toMatchObject({ status: 400 });
-      expect(await ask({ revocation: { policy: 'hard' } })).toMatchObject({ status: 400 });
-      expect(await ask({ fleet: 'nowhere' })).toMatchObject({ status: 404 });
-      expect(await ask({})).toMatchObject({ status: 201 });
-      expect(await ask({})).toMatchObject({ status: 409 });
-      expect(await ask({ name: 'once-more' })).toMatchObject({ status: 409 });
-    });
-  });
 
   describe('just in time', () => {
     let acme: ForeignCa;
@@ -395,17 +292,5 @@ withPrograms(['openssl'], 'anchors', () => {
 
     await register('leaving', maker, { enrollment: 'jit' });
     expect(await knock(house, device)).toMatchObject({ reason: null });
-  });
-
-  test('there are no more anchors than may be, until one is removed', async () => {
-    await using small = await House.start({ config: 'foreign: { maxAnchors: 1 }\n' });
-    await small.api.call('POST', '/v1/fleets', { id: 'plant' });
-    const [one, two] = [ForeignCa.root(dir, 'first-of-one'), ForeignCa.root(dir, 'second-of-one')];
-    const ask = async (name: string, anchor: ForeignCa) =>
-      (await small.api.call('POST', '/v1/anchors', { ...order(name, anchor), possession: 'waived' })).status;
-    expect(await ask('one', one)).toBe(201);
-    expect(await ask('two', two)).toBe(429);
-    await small.api.call('DELETE', '/v1/anchors/one');
-    expect(await ask('two', two)).toBe(201);
   });
 });

@@ -253,7 +253,7 @@ withPrograms(['openssl'], 'attacks with foreign certificates', () => {
       expect(two.name).toBe('ring-2');
     });
 
-    test('a key of 16,384 bits and a curve that is written out are not used', async () => {
+    test('an issuer on a curve that is written out is not used', async () => {
       const script = `openssl ecparam -name prime256v1 -param_enc explicit -genkey -noout -out explicit.key
         openssl req -config empty.cnf -x509 -key explicit.key -subj /CN=maker -days 3 -out explicit.crt -addext basicConstraints=critical,CA:TRUE`;
       execFileSync('bash', ['-euc', script], { cwd: dir, stdio: 'pipe' });
