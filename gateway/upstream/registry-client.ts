@@ -90,6 +90,11 @@ export class RegistryClient implements AsyncDisposable {
     throw faultOfAnswer(response.statusCode, await response.body.text(), retryAfterMs, `${method} ${path}`);
   }
 
+  /** When what is under way is answered. */
+  async close(): Promise<void> {
+    await this.#agent.close();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.destroy();
   }

@@ -46,11 +46,17 @@ export async function openRemoteLine(options: RemoteLineOptions): Promise<Remote
   const patience = new AbortController();
   await Promise.race([follower.caughtUp, clock.sleep(firstCatchUpMs, patience.signal)]);
   patience.abort();
-  const ask: AskRegistry = async (kind, question) => {
-    await using client = connect();
-    // Awaited here: the client must outlive its question.
-    return await client.ask(name, kind, question);
-  };
+  // Kept between questions: a storm of enrollments is not one of handshakes with the registry as well.
+  let asker = connect();
+  opened.defer(() => asker[Symbol.asyncDispose]());
+  opened.defer(
+    doors.onRenewed(() => {
+      const former = asker;
+      asker = connect();
+      void former.close();
+    }),
+  );
+  const ask: AskRegistry = (kind, question) => asker.ask(name, kind, question);
   const staple = opened.use(new DoorStaple({ doors, ask, clock, log }));
   const stack = opened.move();
   return {
