@@ -1,6 +1,7 @@
 /** `fleetgate issuers`: the issuing CAs, and the rollover from one to the next. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import type { BulkForecast } from '#common/contract/bulk.ts';
 import type { Receipt } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import { receiptLines } from './devices.ts';
@@ -17,14 +18,6 @@ interface Issuer {
   devices: number;
   certificate: string | null;
   csr: string | null;
-}
-
-interface Toll {
-  dryRun: true;
-  devices: number;
-  certificates: number;
-  sessions: number;
-  first: string[];
 }
 
 type AddFlags = NounFlags & { name?: string; keyType?: string; keyLabel?: string; file?: boolean };
@@ -111,7 +104,7 @@ function stateCommands(issuers: Command): void {
           ...(dryRun && { dryRun: 'true' }),
           ...(force && { force: 'true' }),
         });
-        const answer = await api.call<Receipt | Toll>('DELETE', `${pathOf(id)}?${query}`);
+        const answer = await api.call<Receipt | BulkForecast>('DELETE', `${pathOf(id)}?${query}`);
         output.answer(answer, () =>
           'dryRun' in answer ? tollLines(id, answer) : receiptLines(`The issuer ${id} is removed`, answer),
         );
@@ -139,7 +132,7 @@ const nextOf = ({ id, state }: Issuer): string[] =>
       ]
     : [`Let it sign what is new: fleetgate issuers prefer ${id}`];
 
-const tollLines = (id: string, { devices, certificates, sessions, first }: Toll): string[] => [
+const tollLines = (id: string, { devices, certificates, sessions, first }: BulkForecast): string[] => [
   `By the removal of ${id}, ${devices} device(s) would lose access; ${certificates} live certificate(s) and ${sessions} live connection(s) are of it. Nothing was changed.`,
   ...first.map((device) => `  ${device}`),
   ...(devices > first.length ? [`  and ${devices - first.length} more`] : []),

@@ -207,6 +207,8 @@ export class Issuance {
     const { profile, device } = mandate;
     const nowMs = Math.floor(this.#parts.clock.now() / 1000) * 1000;
     const serialNumber = makeSerialNumber();
+    if (issuer.ca.notAfterMs <= nowMs)
+      throw new Fault('unavailable', 'The issuing CA has expired; its operator has to roll it over.');
     const notAfterMs = Math.min(nowMs + profile.validityMs, issuer.ca.notAfterMs);
     const plan: CertificatePlan = {
       serialNumber,

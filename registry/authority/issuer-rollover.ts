@@ -14,7 +14,7 @@ import type { CaKeyType } from '../ca/key-type.ts';
 import type { Signer } from '../ca/signer.ts';
 import { issuerOf } from '../store/directory.ts';
 import type { Tables } from '../store/tables.ts';
-import type { Write, Writer } from '../store/writer.ts';
+import type { Writer } from '../store/writer.ts';
 import type { Audit } from './audit.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
@@ -139,11 +139,19 @@ export class IssuerRollover {
       if (await this.#withdraw(id, actor)) return nothingEnded;
       await this.#known(id);
       this.#judgeNotPreferred(id, 'removed');
-      const [change] = await this.#change({ [id]: 'removed' }, 'issuer.remove', id, actor, async (write) => {
-        const live = await census.live(write, id);
+      const before = issuers.stateOf(id)!;
+      // Nothing new is signed by it while its certificates are counted.
+      issuers.mark(id, 'draining');
+      let change: Change | undefined;
+      try {
+        const live = await census.live(id);
         if (live > 0 && !force) throw stillLive(id, live);
-        return { certificates: live };
-      });
+        const facts = { certificates: live };
+        [change] = await this.#change({ [id]: 'removed' }, 'issuer.remove', id, actor, facts);
+      } catch (thrown) {
+        issuers.mark(id, before);
+        throw thrown;
+      }
       const signer = issuers.release(id);
       const receipt = await gateways.announce(change!);
       await signer?.close();
@@ -207,34 +215,35 @@ export class IssuerRollover {
     action: string,
     target: string,
     actor: string,
-    judge: (write: Write) => Promise<object> = async () => ({}),
+    facts: object = {},
   ): Promise<Change[]> {
     const { writer, audit, feed, issuers, gateways } = this.#parts;
-    const before = Object.fromEntries(Object.keys(states).map((id) => [id, issuers.stateOf(id)!]));
-    const mark = (all: Readonly<Record<string, IssuerState>>) => {
-      for (const [id, state] of Object.entries(all)) issuers.mark(id, state);
+    const held = Object.keys(states).map((id) => [id, issuers.stateOf(id)!] as const);
+    const mark = (all: Iterable<readonly [string, IssuerState]>) => {
+      for (const [id, state] of all) issuers.mark(id, state);
     };
     try {
       const changes = await writer.write(async (write) => {
-        const facts = await judge(write);
+        const rows = await write
+          .selectFrom('issuers')
+          .selectAll()
+          .where('id', 'in', Object.keys(states))
+          .execute();
         const all: Change[] = [];
-        for (const [id, state] of Object.entries(states)) {
-          const row = await write
-            .updateTable('issuers')
-            .set({ state })
-            .where('id', '=', id)
-            .returningAll()
-            .executeTakeFirstOrThrow();
-          all.push(await feed.append(write, { kind: 'issuer-changed', issuer: issuerOf(row) }));
+        for (const row of rows) {
+          const state = states[row.id]!;
+          await write.updateTable('issuers').set({ state }).where('id', '=', row.id).execute();
+          all.push(await feed.append(write, { kind: 'issuer-changed', issuer: issuerOf({ ...row, state }) }));
         }
+        const before = Object.fromEntries(rows.map(({ id, state }) => [id, state]));
         await audit.append(write, { actor, action, target, detail: { before, after: states, ...facts } });
-        mark(states);
+        mark(Object.entries(states));
         return all;
       });
       if (states[target] !== 'removed') for (const change of changes) gateways.announceLater(change);
       return changes;
     } catch (thrown) {
-      mark(before);
+      mark(held);
       throw thrown;
     }
   }

@@ -22,6 +22,8 @@ export interface StatusReport {
 
 const caWarningMs = 90 * 86_400_000;
 const lateDays = 7;
+/** Anybody may ask how things stand. */
+const censusAgeMs = 10_000;
 
 const sayLate = (late: number): string =>
   `${late} ${late === 1 ? 'certificate expires' : 'certificates expire'} within ${lateDays} days and ${late === 1 ? 'is' : 'are'} not renewed`;
@@ -92,6 +94,6 @@ export class Status {
   async #draining(): Promise<string[]> {
     const { issuers, census } = this.#parts;
     if (!issuers.ids.some((id) => issuers.stateOf(id) === 'draining')) return [];
-    return (await census.list()).filter(({ state }) => state === 'draining').map(sayDraining);
+    return (await census.list(censusAgeMs)).filter(({ state }) => state === 'draining').map(sayDraining);
   }
 }

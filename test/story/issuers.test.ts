@@ -133,9 +133,10 @@ test('no certificate outlives its issuer, and an issuer that has ended is prefer
     .split(/(?<=END CERTIFICATE-----\n)/)
     .map((pem) => new X509Certificate(pem));
   expect(leaf!.validTo).toBe(issuing!.validTo);
+  house.clock.aheadMs += 6 * day;
+  await expect(house.api.enroll('plant', 'lamp')).rejects.toThrow('roll it over');
   await add();
   await prefer('issuing-2');
-  house.clock.aheadMs += 6 * day;
   expect((await call('POST', '/v1/issuers/issuing/prefer')).body.code).toBe('conflict');
   await house.api.enroll('plant', 'lamp');
 });

@@ -90,6 +90,7 @@ async function rest(
     certificates: 3,
     sessions: 1,
     first: ['gate', 'lamp'],
+    complete: true,
   });
   const refused = await api.call('DELETE', '/v1/issuers/issuing');
   expect(refused).toMatchObject({ status: 409, body: { code: 'conflict', certificates: 3 } });

@@ -59,6 +59,7 @@ export const issuerSchemas = {
         certificates: Type.Integer(),
         sessions: Type.Integer(),
         first: Type.Array(Type.String()),
+        complete: Type.Boolean(),
       },
       { description: 'Who would lose access; nothing was changed.' },
     ),
