@@ -1,6 +1,7 @@
 /** CA keys in a PKCS #11 token, with SoftHSM as the token and openssl as the judge. */
 import { generateKeyPairSync, verify } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '#common/clock.ts';
@@ -16,6 +17,7 @@ import { IssuingCa } from '../../registry/ca/issuing-ca.ts';
 import { makeKey } from '../../registry/ca/key-type.ts';
 import { mostWaiting, Pkcs11Signer } from '../../registry/ca/pkcs11-signer.ts';
 import type { CaSettings } from '../../registry/settings.ts';
+import { eventually } from '../harness/eventually.ts';
 import { command, House } from '../harness/house.ts';
 import { sh, withPrograms } from '../harness/peer-program.ts';
 import { SoftToken, tokenPrograms } from '../harness/soft-token.ts';
@@ -168,6 +170,35 @@ withPrograms([...tokenPrograms, 'openssl'], 'a CA key in a PKCS #11 token', () =
     const { status } = await enrollOne(house);
     expect(status).toBe('pump-1.crt: OK\n');
     expect(sh('ls data/ca', house.dir).split('\n')).not.toContain('issuing.key');
+  });
+
+  test('a second issuing key of the same token takes over, and both go on signing after a restart', async () => {
+    const { module, pinFile } = token.settings('p384');
+    const config = `ca: { signer: { type: pkcs11, module: ${module}, tokenLabel: fleet, keyLabel: p384, pinFile: ${pinFile} } }`;
+    const dir = await mkdtemp(join(tmpdir(), 'two-keys-'));
+    try {
+      const house = await House.start({ config, env: token.env, dir });
+      const add = (body: object) => house.api.call('POST', '/v1/issuers', body);
+      expect((await add({})).body.code).toBe('malformed');
+      expect((await add({ signer: { type: 'pkcs11', keyLabel: 'p384' } })).body.code).toBe('conflict');
+      expect((await add({ signer: { type: 'pkcs11', keyLabel: 'none' } })).status).toBe(503);
+      const added = await add({ signer: { type: 'pkcs11', keyLabel: 'p256' } });
+      expect(added).toMatchObject({ status: 201, body: { id: 'issuing-2', state: 'active' } });
+      await house.api.call('POST', '/v1/issuers/issuing-2/prefer');
+      await house[Symbol.asyncDispose]();
+      await using again = await House.start({ config, env: token.env, dir });
+      const { certificate } = await again.api.enroll('plant', 'pump-2');
+      const [leaf, issuing] = certificate.split(/(?<=END CERTIFICATE-----\n)/);
+      expect(issuing).toBe(added.body.certificate);
+      await writeFile(join(dir, 'leaf.crt'), leaf!);
+      expect(sh(`openssl verify -CAfile ${again.doors.ca} leaf.crt`, dir)).toContain('OK');
+      for (const id of ['issuing', 'issuing-2']) {
+        const list = `curl -sSf ${again.doors.pki}/crl/${id}.crl | openssl crl -inform DER -noout -CAfile ${again.doors.ca} 2>&1`;
+        await eventually(() => expect(sh(list, dir)).toContain('verify OK'));
+      }
+    } finally {
+      await rm(dir, { recursive: true });
+    }
   });
 });
 
