@@ -8,27 +8,11 @@ import type { Fingerprint } from '#common/identity.ts';
 import { openRegistryApi } from '../cli/registry-api.ts';
 import { FileDirectory } from '../registry/store/directory.ts';
 import { Store } from '../registry/store/store.ts';
-import type { Identity } from '../simulator/plan.ts';
+import { enrollment } from './enrollment-case.ts';
+import type { Bench, Figure } from './figure.ts';
 import { cpuUs, residentBytes } from './process-cost.ts';
-import { type FleetgateServer, type Generator, type Server, startSubscriber } from './servers.ts';
+import { type Server, startSubscriber } from './servers.ts';
 import { status } from './status-case.ts';
-
-export interface Bench {
-  readonly dir: string;
-  readonly fleetgate: FleetgateServer;
-  readonly mosquitto: Server;
-  readonly generator: Generator;
-  readonly identities: readonly Identity[];
-}
-
-export interface Figure {
-  readonly what: string;
-  readonly unit: string;
-  readonly ours: number;
-  readonly peer: number | null;
-  /** What `ours / peer`, or `ours` where there is no peer, may be at most; null where there is no target. */
-  readonly target: number | null;
-}
 
 const rounds = 3;
 const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
@@ -251,4 +235,4 @@ async function lookup(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-export const cases = { connect, messages, memory, revoke, lookup, status } as const;
+export const cases = { connect, messages, memory, revoke, lookup, status, enrollment } as const;

@@ -10,7 +10,8 @@ import { systemClock, timestamp } from '#common/clock.ts';
 import { makeCsr } from '#common/x509/csr.ts';
 import { openRegistryApi } from '../cli/registry-api.ts';
 import type { Identity } from '../simulator/plan.ts';
-import { type Bench, cases, type Figure } from './cases.ts';
+import { cases } from './cases.ts';
+import type { Bench, Figure } from './figure.ts';
 import { cpuUs } from './process-cost.ts';
 import { type FleetgateServer, Generator, startFleetgate, startMosquitto } from './servers.ts';
 

@@ -31,14 +31,14 @@ const stopped = (child: ChildProcess) => async () => {
   await ended;
 };
 
-export async function startFleetgate(dir: string): Promise<FleetgateServer> {
+export async function startFleetgate(dir: string, env: NodeJS.ProcessEnv = {}): Promise<FleetgateServer> {
   const ports = ['mqtts', 'https', 'registry', 'pki', 'ops'].flatMap((door) => [`--${door}-port`, '0']);
   const child = spawn(
     process.execPath,
     [command, 'up', '--data', join(dir, 'fleetgate'), '--log-level', 'error', ...ports],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, FLEETGATE_REGISTRY__ENROLL_RATE: '100000' },
+      env: { ...process.env, FLEETGATE_REGISTRY__ENROLL_RATE: '100000', ...env },
     },
   );
   for await (const line of createInterface({ input: child.stdout! })) {

@@ -15,7 +15,7 @@ import { OcspDelegate } from '../registry/ca/ocsp-delegate.ts';
 import { Store } from '../registry/store/store.ts';
 import { ocspRequest } from '../test/harness/ocsp-client.ts';
 import { makeTestIssuer, type TestIssuer } from '../test/harness/test-issuer.ts';
-import type { Bench, Figure } from './cases.ts';
+import type { Bench, Figure } from './figure.ts';
 import { cpuUs } from './process-cost.ts';
 
 const certificates = 1_000_000;
