@@ -81,6 +81,7 @@ export class FileDirectory implements Directory, Disposable {
   readonly #role: Statement<[string], { document: string }>;
   readonly #fleet: Statement<[string], { grace_ms: number; skew_ms: number }>;
   readonly #allIssuers: Statement<[], IssuerRow>;
+  #terms: { readonly byId: Map<FleetId, FleetTerms>; readonly asOf: number } = { byId: new Map(), asOf: -1 };
   #issuers: { readonly byId: ReadonlyMap<string, IssuerEntry>; readonly asOf: number } | undefined;
   /** Documents by name with the text they were parsed from, so that an unchanged role is the same object. */
   readonly #roles = new Map<string, { text: string; role: RoleDocument; asOf: number }>();
@@ -140,8 +141,14 @@ export class FileDirectory implements Directory, Disposable {
   }
 
   fleet(id: FleetId): FleetTerms | undefined {
+    const asOf = this.#commits();
+    if (this.#terms.asOf !== asOf) this.#terms = { byId: new Map(), asOf };
+    const known = this.#terms.byId.get(id);
+    if (known) return known;
     const row = this.#fleet.get(id);
-    return row && { id, graceMs: row.grace_ms, skewMs: row.skew_ms };
+    const terms = row && { id, graceMs: row.grace_ms, skewMs: row.skew_ms };
+    if (terms) this.#terms.byId.set(id, terms);
+    return terms;
   }
 
   issuer(id: string): IssuerEntry | undefined {
