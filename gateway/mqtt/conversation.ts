@@ -5,7 +5,7 @@
  */
 import { Fault } from '#common/fault.ts';
 import type { Metrics } from '#common/metrics.ts';
-import { denial, type Rights } from '../sessions/rights.ts';
+import { denial } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Intake } from '../telemetry/intake.ts';
 import { readAcknowledgement } from './acknowledgement.ts';
@@ -15,42 +15,16 @@ import {
   pingresp,
   publish0,
   refusedPublish5,
-  suback,
   unknownPacketId5,
 } from './answers.ts';
-import type { Attachment, Broker } from './broker.ts';
+import type { Broker } from './broker.ts';
 import type { Lane, Publish } from './lane.ts';
 import { malformed, PacketReader, protocolError } from './packet-reader.ts';
 import { noProperties, readProperties } from './properties.ts';
 import { refusals } from './refusals.ts';
 import type { Renewals } from './renewal.ts';
-import { readSubscribe, readUnsubscribe } from './subscribe-packet.ts';
-
-/** The connection, as the conversation sees it. */
-export interface Speaker {
-  readonly version: 4 | 5;
-  readonly clientId: string;
-  readonly device: string;
-  readonly rights: Rights;
-  readonly wantsReasons: boolean;
-  /** Session expiry of its CONNECT, seconds. */
-  readonly sessionExpirySeconds: number;
-  /** Longest packet that the client takes; endless when it did not say. */
-  readonly maximumPacketSize: number;
-  /** DER of the certificate that the handshake has proved. */
-  readonly certificate: Buffer | null;
-  write(bytes: Buffer): void;
-  /** Nothing is read until `release`. */
-  hold(): void;
-  release(): void;
-  /** The broker's side of the session, made when it is first needed. */
-  attachment(use: (attachment: Attachment) => void): void;
-  /** The broker's side if there is one. */
-  readonly attached: Attachment | null;
-  /** The client says goodbye. */
-  leave(words: { withWill: boolean; sessionExpirySeconds: number | undefined }): void;
-  end(fault: Fault, options: { silence: boolean }): Promise<void>;
-}
+import type { Speaker } from './speaker.ts';
+import { Subscriptions } from './subscriptions.ts';
 
 export interface ConversationParts {
   speaker: Speaker;
@@ -80,9 +54,11 @@ const disconnectWithWill = 0x04;
 
 export class Conversation {
   readonly #parts: ConversationParts;
+  readonly #subscriptions: Subscriptions;
 
   constructor(parts: ConversationParts) {
     this.#parts = parts;
+    this.#subscriptions = new Subscriptions(parts);
   }
 
   /** Takes one packet: its first byte, and its body between `start` and `end`. Faults end the connection. */
@@ -106,9 +82,11 @@ export class Conversation {
         this.#pubrel(readAcknowledgement(data, start, end, speaker.version, settings.maxUserProperties));
         return true;
       case 8:
-        return this.#subscribe(data, start, end);
+        this.#subscriptions.subscribe(data, start, end);
+        return true;
       case 10:
-        return this.#unsubscribe(data, start, end);
+        this.#subscriptions.unsubscribe(data, start, end);
+        return true;
       case 12:
         if (start !== end) throw malformed('PINGREQ with a body');
         speaker.write(pingresp);
@@ -253,57 +231,6 @@ export class Conversation {
   #notAllowed(topic: string): Fault {
     const fault = new Fault('topic-not-allowed', `This device may not publish to ${topic} like this.`);
     return denial(this.#parts.speaker.rights, fault);
-  }
-
-  #subscribe(data: Buffer, start: number, end: number): boolean {
-    const { speaker, settings } = this.#parts;
-    const { packetId, subscriptionIdentifier, subscriptions } = readSubscribe(
-      data,
-      start,
-      end,
-      speaker.version,
-      settings,
-    );
-    const refused = speaker.version === 5 ? 0x87 : 0x80;
-    const codes: number[] = [];
-    const granted = subscriptions.flatMap((asked) => {
-      const most = speaker.rights.maySubscribe(asked.filter);
-      // Shared subscriptions are announced as not available (MQTT 5, section 3.2.2.3.13).
-      const shared = asked.filter.startsWith('$share/');
-      const code =
-        most === null ? refused : shared ? (speaker.version === 5 ? 0x9e : 0x80) : Math.min(asked.qos, most);
-      codes.push(code);
-      return code < 0x80 ? [{ ...asked, qos: code as 0 | 1 | 2 }] : [];
-    });
-    if (granted.length === 0) {
-      speaker.write(suback(packetId, codes, speaker.version));
-      return true;
-    }
-    speaker.attachment((attachment) => {
-      const all = new Set([...attachment.filters, ...granted.map(({ filter }) => filter)]);
-      if (all.size > settings.maxSubscriptions) {
-        const full = codes.map((code) => (code < 0x80 ? (speaker.version === 5 ? 0x97 : 0x80) : code));
-        speaker.write(suback(packetId, full, speaker.version));
-        return speaker.release();
-      }
-      speaker.hold();
-      attachment.subscribe(granted, subscriptionIdentifier, (error) => {
-        if (error) return void speaker.end(Fault.of(error), { silence: false });
-        speaker.write(suback(packetId, codes, speaker.version));
-        speaker.release();
-      });
-    });
-    return true;
-  }
-
-  #unsubscribe(data: Buffer, start: number, end: number): boolean {
-    const { speaker, settings } = this.#parts;
-    const { packetId, filters } = readUnsubscribe(data, start, end, speaker.version, settings);
-    speaker.attachment((attachment) => {
-      speaker.hold();
-      attachment.unsubscribe(filters, packetId, () => speaker.release());
-    });
-    return true;
   }
 
   #disconnect(data: Buffer, start: number, end: number): void {

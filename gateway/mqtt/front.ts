@@ -20,16 +20,17 @@ import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Intake } from '../telemetry/intake.ts';
-import type { Attachment, Broker, Guest } from './broker.ts';
+import type { Attachment } from './attachment.ts';
+import type { Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
-import { Conversation, type Speaker } from './conversation.ts';
+import { Conversation } from './conversation.ts';
 import type { Deadlines, Punctual } from './deadlines.ts';
-import { type Frame, incomplete, malformedLength, scanFrame, tooLarge } from './frame.ts';
+import { enter } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
+import { type FrameTaker, Inbox } from './inbox.ts';
 import { Lane, type LaneHost, laneOf } from './lane.ts';
-import { malformed, protocolError } from './packet-reader.ts';
 import type { Renewals } from './renewal.ts';
-import { judgeWill } from './will.ts';
+import type { Speaker } from './speaker.ts';
 
 export interface FrontParts {
   settings: MqttSettings;
@@ -44,12 +45,10 @@ export interface FrontParts {
   metrics: Metrics;
 }
 
-/** Filled and read within one call. */
-const frame: Frame = { head: 0, start: 0, end: 0 };
 /** After our last word a peer has so long to take it. */
 const lastWordMs = 1_000;
 
-export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
+export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker {
   readonly peer: Peer;
   readonly #socket: TLSSocket;
   readonly #parts: FrontParts;
@@ -64,9 +63,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
   #conversation: Conversation | null = null;
   #attachment: Attachment | null = null;
   #whenAttached: ((attachment: Attachment) => void) | null = null;
-  /** What has been read and not been taken. */
-  #rest: Buffer | null = null;
-  #held = false;
+  readonly #inbox = new Inbox(this);
   #refused = false;
   #greeted = false;
   #ended = false;
@@ -130,55 +127,41 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
   }
 
   hold(): void {
-    this.#held = true;
+    this.#inbox.hold();
     this.#socket.pause();
   }
 
   release(): void {
-    if (!this.#held || this.#ended) return;
-    this.#held = false;
+    if (!this.#inbox.held || this.#ended) return;
     this.#lastSeenMs = this.#parts.deadlines.nowMs;
-    const rest = this.#rest;
-    this.#rest = null;
-    if (rest) this.#consume(rest);
-    if (!this.#held) this.#socket.resume();
+    this.#trying(() => this.#inbox.release());
+    if (!this.#inbox.held) this.#socket.resume();
   }
 
   eased(): void {
-    if (this.#held && this.version === 4) this.release();
+    if (this.#inbox.held && this.version === 4) this.release();
   }
 
   #read(chunk: Buffer): void {
     this.#lastSeenMs = this.#parts.deadlines.nowMs;
-    const data = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk]);
-    this.#rest = null;
-    this.#consume(data);
+    this.#trying(() => this.#inbox.read(chunk));
   }
 
-  #consume(data: Buffer): void {
+  get frameLimit(): number {
     const { settings } = this.#parts;
-    let at = 0;
-    this.#trying(() => {
-      while (at < data.length && !this.#held && !this.#ended) {
-        const limit = this.#connect === null ? settings.maxConnectSize : settings.maxPacketSize;
-        // Before CONNECT nothing else is worth waiting for [MQTT-3.1.0-1].
-        if (this.#connect === null && data[at] !== 0x10)
-          throw protocolError('the first packet is not CONNECT');
-        const scan = scanFrame(data, at, limit, frame);
-        if (scan === incomplete) break;
-        if (scan === tooLarge)
-          throw new Fault('packet-too-large', `A packet has at most ${limit} bytes here.`);
-        if (scan === malformedLength) throw malformed('its length has more than four bytes');
-        const { head, start, end } = frame;
-        if (this.#conversation === null) {
-          this.#spoken = versionOf(data, start, end);
-          this.#admit(readConnect(data, at, start, end, settings));
-        } else if (!this.#conversation.take(head, data, start, end)) break;
-        at = end;
-      }
-    });
-    // A copy: the socket's bytes are good until we return.
-    if (at < data.length && !this.#ended) this.#rest = Buffer.from(data.subarray(at));
+    return this.#connect === null ? settings.maxConnectSize : settings.maxPacketSize;
+  }
+
+  /** Before CONNECT nothing else is worth waiting for [MQTT-3.1.0-1]. */
+  get awaitsConnect(): boolean {
+    return this.#connect === null;
+  }
+
+  takeFrame(head: number, data: Buffer, frameStart: number, start: number, end: number): boolean {
+    if (this.#conversation !== null) return this.#conversation.take(head, data, start, end);
+    this.#spoken = versionOf(data, start, end);
+    this.#admit(readConnect(data, frameStart, start, end, this.#parts.settings));
+    return true;
   }
 
   /** What goes wrong ends the connection. */
@@ -210,22 +193,15 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
 
   /** Step by step; any may refuse by a Fault. */
   #enter(asked: Connect, finding: Finding | undefined): void {
-    const { corridor, sessions, broker, clock } = this.#parts;
-    const verdict = corridor.judge(this.protocol, this.peer, asked.clientId, finding);
-    if (!verdict.admitted) {
+    const { sessions, broker, clock } = this.#parts;
+    const entrant = enter(this.protocol, this.peer, asked, finding, this.#parts);
+    if (!entrant.admitted) {
       this.#refused = true;
-      throw verdict.fault;
+      throw entrant.fault;
     }
-    this.entry = verdict.entry;
-    this.rights = verdict.rights;
-    // A device that always leaves a Will is to get in to renew all the same; the Will is not kept.
-    const connect = this.rights.renewalOnly ? { ...asked, will: null } : asked;
-    judgeWill(connect.will, this.device, this.rights, this.#parts.settings);
-    const older = sessions.ofClient(connect.clientId);
-    if (older)
-      void older.end(new Fault('taken-over', 'The device has connected again; this older session ends.'), {
-        silence: false,
-      });
+    const { connect } = entrant;
+    this.entry = entrant.entry;
+    this.rights = entrant.rights;
     this.connectedAtMs = clock.now();
     sessions.add(this);
     this.#keepAliveMs = keepAliveOf(connect, this.#parts.settings);
@@ -316,6 +292,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     this.#goodbye = !words.withWill;
     this.#attachment?.disconnected(words);
     this.#ended = true;
+    this.#inbox.close();
     this.#socket.end();
   }
 
@@ -334,7 +311,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
         corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
       this.#lastWord(fault);
       this.#ended = true;
-      this.#rest = null;
+      this.#inbox.close();
       socket.destroySoon();
       clock.after(lastWordMs, () => socket.destroy());
     }
@@ -358,7 +335,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
       return;
     }
     // One and a half times the keep-alive [MQTT-3.1.2-22]; not while it is we who do not read.
-    if (!this.#held && silentMs > this.#keepAliveMs * 1.5) {
+    if (!this.#inbox.held && silentMs > this.#keepAliveMs * 1.5) {
       void this.end(new Fault('keep-alive-timeout', 'Nothing was heard within the keep-alive.'), {
         silence: false,
       });
@@ -373,7 +350,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual {
     const { deadlines, sessions, log, clock } = this.#parts;
     this.#closed = true;
     this.#ended = true;
-    this.#rest = null;
+    this.#inbox.close();
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);

@@ -29,6 +29,26 @@ export interface Tables {
     last_issuer: string | null;
     last_seen_ms: number | null;
   };
+  commands: {
+    id: string;
+    device: string;
+    name: string;
+    payload: Buffer;
+    content_type: string;
+    state: string;
+    /** Who sent it, as in the audit. */
+    sender: string;
+    created_ms: number;
+    expires_ms: number;
+    /** How often it was handed to a gateway. */
+    attempts: number;
+    delivered_ms: number | null;
+    /** Answered or run out. */
+    ended_ms: number | null;
+    reply_status: number | null;
+    reply_content_type: string | null;
+    reply_payload: Buffer | null;
+  };
   issuers: {
     id: string;
     kind: 'own' | 'foreign';
