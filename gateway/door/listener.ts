@@ -2,7 +2,6 @@
  * A device listener: counts and limits before a byte of TLS is read, asks for a client certificate but lets nobody be
  * refused by TLS itself, so that whoever is refused can be told why, and hands finished connections on.
  */
-import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '#common/clock.ts';
@@ -14,14 +13,20 @@ import type { TlsSettings } from '../settings.ts';
 import type { ConnectLimits } from './connect-limits.ts';
 import type { Peer } from './peer.ts';
 import { addressOf, readPeer } from './read-peer.ts';
+import type { TicketKeys } from './ticket-keys.ts';
 
 export interface ListenerOptions {
   host: string;
   port: number;
+  /** Whether other processes listen on the same port: the system spreads connections over them. */
+  reusePort: boolean;
   limits: ConnectLimits;
   tls: TlsSettings;
   doors: DoorCertificateSource;
   alpn?: readonly string[];
+  tickets: TicketKeys;
+  /** Which door this is, for its tickets. */
+  door: 'mqtts' | 'https';
   handshakeTimeoutMs: number;
   clock: Clock;
   log: Logger;
@@ -60,9 +65,16 @@ export class Listener implements AsyncDisposable {
   static async open(options: ListenerOptions): Promise<Listener> {
     const { doors, limits, clock, log, metrics } = options;
     const secure = tls.createServer({ ...tlsOptions(options), ...contextOf(options) });
-    // Fresh keys a start: a ticket is good for this process only. They must survive setSecureContext.
-    secure.setTicketKeys(randomBytes(48));
-    const stopRenewing = doors.onRenewed(() => secure.setSecureContext(contextOf(options)));
+    // They survive setSecureContext.
+    const { tickets, door } = options;
+    secure.setTicketKeys(tickets.of(door));
+    const stops = [
+      tickets.onRotated(() => secure.setTicketKeys(tickets.of(door))),
+      doors.onRenewed(() => secure.setSecureContext(contextOf(options))),
+    ];
+    const stopRenewing = () => {
+      for (const stop of stops) stop();
+    };
 
     secure.on('secureConnection', (socket) => {
       // From here on whoever holds the socket owns its errors; this keeps a reset in between from ending the process.
@@ -102,7 +114,8 @@ export class Listener implements AsyncDisposable {
     server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ host: options.host, port: options.port, backlog }, () => {
+      const { host, port, reusePort } = options;
+      server.listen({ host, port, reusePort, backlog }, () => {
         server.off('error', reject);
         resolve();
       });
