@@ -2,7 +2,6 @@
  * A device listener: counts and limits before a byte of TLS is read, asks for a client certificate but lets nobody be
  * refused by TLS itself, so that whoever is refused can be told why, and hands finished connections on.
  */
-import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import tls, { type SecureContext, type TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '#common/clock.ts';
@@ -15,14 +14,20 @@ import type { ConnectLimits } from './connect-limits.ts';
 import { shakeHands } from './handshake.ts';
 import type { Peer } from './peer.ts';
 import { addressOf, readPeer } from './read-peer.ts';
+import type { TicketKeys } from './ticket-keys.ts';
 
 export interface ListenerOptions {
   host: string;
   port: number;
+  /** Whether other processes listen on the same port: the system spreads connections over them. */
+  reusePort: boolean;
   limits: ConnectLimits;
   tls: TlsSettings;
   doors: DoorCertificateSource;
   alpn?: readonly string[];
+  tickets: TicketKeys;
+  /** Which door this is, for its tickets. */
+  door: 'mqtts' | 'https';
   handshakeTimeoutMs: number;
   clock: Clock;
   log: Logger;
@@ -57,12 +62,15 @@ export class Listener implements AsyncDisposable {
 
   static async open(options: ListenerOptions): Promise<Listener> {
     const { doors, limits, clock, log, metrics } = options;
-    // Fresh keys a start: a ticket is good for this process only. They outlast a renewal of the certificate.
-    const ticketKeys = randomBytes(48);
-    let context = contextOf(options, ticketKeys);
-    const stopRenewing = doors.onRenewed(() => {
-      context = contextOf(options, ticketKeys);
-    });
+    const { tickets, door } = options;
+    let context = contextOf(options, tickets.of(door));
+    const renew = () => {
+      context = contextOf(options, tickets.of(door));
+    };
+    const stops = [tickets.onRotated(renew), doors.onRenewed(renew)];
+    const stopRenewing = () => {
+      for (const stop of stops) stop();
+    };
     const alpn = options.alpn && alpnBytes(options.alpn);
 
     const shake = (raw: Socket, { atMs, address, shaken }: Arrival) =>
@@ -99,7 +107,8 @@ export class Listener implements AsyncDisposable {
     server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ host: options.host, port: options.port, backlog }, () => {
+      const { host, port, reusePort } = options;
+      server.listen({ host, port, reusePort, backlog }, () => {
         server.off('error', reject);
         resolve();
       });
