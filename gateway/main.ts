@@ -9,6 +9,7 @@ import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
 import { mayRetain } from './admission/standing-right.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
+import { HandshakeQueue } from './door/handshake-queue.ts';
 import { HttpDoor } from './http/door.ts';
 import { MqttDoor } from './mqtt/door.ts';
 import { Eviction } from './revocation/eviction.ts';
@@ -68,13 +69,14 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   opened.defer(clock.every(expirySweepMs, () => eviction.sweep()));
 
   const limits = new ConnectLimits(settings.limits, clock);
-  const { handshakeTimeout: handshakeTimeoutMs } = settings.limits;
+  const onDropped = () => metrics.handshakesDroppedTotal.inc();
+  const handshakes = new HandshakeQueue({ limits: settings.limits, clock, onDropped });
   const door = {
     host,
     limits,
     tls: settings.tls,
     doors,
-    handshakeTimeoutMs,
+    handshakes,
     clock,
     log,
     metrics,
@@ -104,6 +106,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   );
   const refresh = async () => {
     sessions.report(metrics);
+    metrics.handshakesUnderWay.set(handshakes.underWay);
+    metrics.handshakesWaiting.set(handshakes.waiting);
     const lagMs = directory.lagMs();
     metrics.directoryLagSeconds.set(Number.isFinite(lagMs) ? lagMs / 1000 : Number.POSITIVE_INFINITY);
     await telemetry.report();

@@ -12,6 +12,7 @@ import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { TlsSettings } from '../settings.ts';
 import type { ConnectLimits } from './connect-limits.ts';
+import type { HandshakeQueue } from './handshake-queue.ts';
 import type { Peer } from './peer.ts';
 import { addressOf, readPeer } from './read-peer.ts';
 
@@ -22,7 +23,7 @@ export interface ListenerOptions {
   tls: TlsSettings;
   doors: DoorCertificateSource;
   alpn?: readonly string[];
-  handshakeTimeoutMs: number;
+  handshakes: HandshakeQueue;
   clock: Clock;
   log: Logger;
   metrics: Metrics;
@@ -42,7 +43,7 @@ type Accepted = Socket & { [arrival]?: Arrival };
 interface Arrival {
   readonly atMs: number;
   readonly address: string;
-  /** Ends the wait for the handshake. */
+  /** The handshake is over. */
   readonly shaken: Cancel;
 }
 
@@ -58,7 +59,7 @@ export class Listener implements AsyncDisposable {
   }
 
   static async open(options: ListenerOptions): Promise<Listener> {
-    const { doors, limits, clock, log, metrics } = options;
+    const { doors, limits, handshakes, clock, log, metrics } = options;
     const secure = tls.createServer({ ...tlsOptions(options), ...contextOf(options) });
     // Fresh keys a start: a ticket is good for this process only. They must survive setSecureContext.
     secure.setTicketKeys(randomBytes(48));
@@ -91,13 +92,12 @@ export class Listener implements AsyncDisposable {
         options.onRefused(refusal);
         return;
       }
-      const shaken = clock.after(options.handshakeTimeoutMs, () => socket.destroy());
+      const shaken = handshakes.enter(socket, address, () => secure.emit('connection', socket));
       socket[arrival] = { atMs: clock.elapsed(), address: addressOf(socket), shaken };
       socket.once('close', () => {
         shaken();
         limits.leave(address);
       });
-      secure.emit('connection', socket);
     });
     server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
     await new Promise<void>((resolve, reject) => {
