@@ -12,6 +12,7 @@ import type { Metrics } from '#common/metrics.ts';
 import type { TlsSettings } from '../settings.ts';
 import type { ConnectLimits } from './connect-limits.ts';
 import { shakeHands } from './handshake.ts';
+import type { HandshakeQueue } from './handshake-queue.ts';
 import type { Peer } from './peer.ts';
 import { addressOf, readPeer } from './read-peer.ts';
 import type { TicketKeys } from './ticket-keys.ts';
@@ -28,7 +29,7 @@ export interface ListenerOptions {
   tickets: TicketKeys;
   /** Which door this is, for its tickets. */
   door: 'mqtts' | 'https';
-  handshakeTimeoutMs: number;
+  handshakes: HandshakeQueue;
   clock: Clock;
   log: Logger;
   metrics: Metrics;
@@ -40,14 +41,6 @@ export interface ListenerOptions {
 
 /** Pending connections that the system keeps for us; the kernel's own limit caps it. */
 const backlog = 4096;
-
-/** What is known of a raw socket when it is accepted. */
-interface Arrival {
-  readonly atMs: number;
-  readonly address: string;
-  /** Ends the wait for the handshake. */
-  readonly shaken: Cancel;
-}
 
 export class Listener implements AsyncDisposable {
   readonly port: number;
@@ -61,8 +54,7 @@ export class Listener implements AsyncDisposable {
   }
 
   static async open(options: ListenerOptions): Promise<Listener> {
-    const { doors, limits, clock, log, metrics } = options;
-    const { tickets, door } = options;
+    const { doors, tickets, door, limits, handshakes, clock, log, metrics } = options;
     let context = contextOf(options, tickets.of(door));
     const renew = () => {
       context = contextOf(options, tickets.of(door));
@@ -73,7 +65,7 @@ export class Listener implements AsyncDisposable {
     };
     const alpn = options.alpn && alpnBytes(options.alpn);
 
-    const shake = (raw: Socket, { atMs, address, shaken }: Arrival) =>
+    const shake = (raw: Socket, atMs: number, address: string, shaken: Cancel) =>
       shakeHands(raw, {
         context,
         alpn,
@@ -97,12 +89,13 @@ export class Listener implements AsyncDisposable {
         options.onRefused(refusal);
         return;
       }
-      const shaken = clock.after(options.handshakeTimeoutMs, () => socket.destroy());
+      const atMs = clock.elapsed();
+      const from = addressOf(socket);
+      const shaken = handshakes.enter(socket, address, () => shake(socket, atMs, from, () => shaken()));
       socket.once('close', () => {
         shaken();
         limits.leave(address);
       });
-      shake(socket, { atMs: clock.elapsed(), address: addressOf(socket), shaken });
     });
     server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
     await new Promise<void>((resolve, reject) => {
