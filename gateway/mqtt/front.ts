@@ -3,7 +3,6 @@
  * the gateway, and ends. A session that needs nothing of a broker never meets one; one that does is attached when it
  * first needs it.
  */
-import type { TLSSocket } from 'node:tls';
 import type { Clock } from '#common/clock.ts';
 import type { DirectoryEntry } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
@@ -14,7 +13,7 @@ import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import type { Peer } from '../door/peer.ts';
-import { readInPlace } from '../door/read-in-place.ts';
+import { readWire, tlsOf, type Wire, type WireReader } from '../door/wire.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -48,9 +47,9 @@ export interface FrontParts {
 /** After our last word a peer has so long to take it. */
 const lastWordMs = 1_000;
 
-export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker {
+export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, WireReader {
   readonly peer: Peer;
-  readonly #socket: TLSSocket;
+  readonly #socket: Wire;
   readonly #parts: FrontParts;
   readonly #acceptedAtMs: number;
   connectedAtMs = 0;
@@ -74,14 +73,14 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   #keepAliveMs = 0;
   #outcome = 'closed by the client';
 
-  constructor(socket: TLSSocket, peer: Peer, acceptedAtMs: number, parts: FrontParts) {
+  constructor(socket: Wire, peer: Peer, acceptedAtMs: number, parts: FrontParts) {
     this.#socket = socket;
     this.peer = peer;
     this.#parts = parts;
     this.#acceptedAtMs = acceptedAtMs;
     this.#lastSeenMs = parts.clock.elapsed();
     parts.deadlines.add(this);
-    readInPlace(socket, (chunk) => this.#read(chunk));
+    readWire(socket, this);
     socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#close());
   }
@@ -115,7 +114,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   get certificate(): Buffer | null {
-    return this.#socket.getPeerX509Certificate()?.raw ?? null;
+    return tlsOf(this.#socket).getPeerX509Certificate()?.raw ?? null;
   }
 
   get attached(): Attachment | null {
@@ -142,9 +141,13 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     if (this.#inbox.held && this.version === 4) this.release();
   }
 
-  #read(chunk: Buffer): void {
+  heard(chunk: Buffer): void {
     this.#lastSeenMs = this.#parts.deadlines.nowMs;
     this.#trying(() => this.#inbox.read(chunk));
+  }
+
+  misheard(fault: Fault): void {
+    void this.end(fault, { silence: false });
   }
 
   get frameLimit(): number {
@@ -182,7 +185,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.#connect = asked;
     if (corridor.isKnown(this.peer)) return this.#enter(asked, undefined);
     this.hold();
-    void corridor.findOut(this.peer, peerChain(this.#socket)).then((finding) => {
+    void corridor.findOut(this.peer, peerChain(tlsOf(this.#socket))).then((finding) => {
       if (this.#ended || this.#closed) return;
       this.#trying(() => {
         this.#enter(asked, finding);
@@ -312,7 +315,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       this.#lastWord(fault);
       this.#ended = true;
       this.#inbox.close();
-      socket.destroySoon();
+      socket.destroySoon(fault.kind);
       clock.after(lastWordMs, () => socket.destroy());
     }
     return closed;
