@@ -94,14 +94,16 @@ export class HttpDoor implements AsyncDisposable {
     );
     // It never listens itself, and would not look after its deadlines without being told so.
     server.emit('listening');
-    server.on('upgrade', (request, socket, head) => {
+    server.on('upgrade', (request, _stream, head) => {
+      // Not the stream that comes with the event, which is one around the socket when there is a body.
+      const socket = request.socket as TLSSocket;
       const { peer, acceptedAtMs, guest } = guests.get(socket)!;
-      void upgrade(request, socket as TLSSocket, head, {
+      void upgrade(request, socket, head, {
         origins: settings.origins,
         guest,
         retire: (session) => sessions.remove(session),
         take: (wire) => {
-          open.delete(socket as TLSSocket);
+          open.delete(socket);
           mqtt.take(wire, peer, acceptedAtMs);
         },
       });

@@ -15,9 +15,15 @@ const path = '/mqtt';
 const subprotocol = 'mqtt';
 const magic = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
-/** Whether a request is for the WebSocket; what else asks for an upgrade is answered as if it had not (RFC 9110, section 7.8). */
+/**
+ * Whether a request is for the WebSocket; what else asks for an upgrade is answered as if it had not (RFC 9110, section
+ * 7.8). One with a body is not: Node would keep the socket to itself until the body has been read.
+ */
 export const isForMqtt = ({ url = '', headers }: Pick<IncomingMessage, 'url' | 'headers'>): boolean =>
-  url.split('?', 1)[0] === path && (headers.upgrade ?? '').toLowerCase() === 'websocket';
+  url.split('?', 1)[0] === path && (headers.upgrade ?? '').toLowerCase() === 'websocket' && !hasBody(headers);
+
+const hasBody = (headers: IncomingMessage['headers']): boolean =>
+  headers['transfer-encoding'] !== undefined || headers['content-length'] !== undefined;
 
 /** Whether an upgrade is well asked for, and not by a page of somebody else's. Null, or why not. Pure. */
 export function refusalOf(
@@ -26,8 +32,7 @@ export function refusalOf(
 ): Fault | null {
   const malformed = (what: string) => new Fault('malformed', `This is no opening of a WebSocket: ${what}.`);
   if (method !== 'GET' || httpVersion !== '1.1') return malformed('it is a GET of HTTP/1.1');
-  if (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0')
-    return malformed('it has no body');
+  if (hasBody(headers)) return malformed('it has no body');
   if (!/^[A-Za-z0-9+/]{22}==$/.test(headers['sec-websocket-key'] ?? ''))
     return malformed('Sec-WebSocket-Key is the base64 of 16 bytes');
   if (headers['sec-websocket-version'] !== '13') return malformed('Sec-WebSocket-Version is 13');
