@@ -12,6 +12,7 @@ import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { TlsSettings } from '../settings.ts';
 import type { ConnectLimits } from './connect-limits.ts';
+import { type HandshakeFailure, maxLeaf } from './handshake-failure.ts';
 import type { Peer } from './peer.ts';
 import { addressOf, readPeer } from './read-peer.ts';
 
@@ -26,8 +27,10 @@ export interface ListenerOptions {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
-  /** Refused before TLS, for the count; the socket is gone. */
-  onRefused: (reason: FaultKind) => void;
+  /** Refused before TLS, for the count; the socket is gone. `address` has no port. */
+  onRefused: (reason: FaultKind, address: string) => void;
+  /** A handshake that came to nothing; the socket is gone. */
+  onFailed: (failure: HandshakeFailure) => void;
   /** A finished handshake. `acceptedAtMs` is of `clock.elapsed()`. */
   onConnection: (socket: TLSSocket, peer: Peer, acceptedAtMs: number) => void;
 }
@@ -44,6 +47,8 @@ interface Arrival {
   readonly address: string;
   /** Ends the wait for the handshake. */
   readonly shaken: Cancel;
+  /** Whether the wait was over before it was done. */
+  late: boolean;
 }
 
 export class Listener implements AsyncDisposable {
@@ -78,8 +83,9 @@ export class Listener implements AsyncDisposable {
     if (options.tls.stapling)
       secure.on('OCSPRequest', (_certificate, _issuer, answer) => answer(null, doors.staple()));
     // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
-    secure.on('tlsClientError', (_error, socket) => {
+    secure.on('tlsClientError', (error, socket) => {
       metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
+      options.onFailed(failureOf(error, socket));
       socket.destroy();
     });
 
@@ -88,11 +94,15 @@ export class Listener implements AsyncDisposable {
       const refusal = limits.enter(address);
       if (refusal) {
         socket.destroy();
-        options.onRefused(refusal);
+        options.onRefused(refusal, address);
         return;
       }
-      const shaken = clock.after(options.handshakeTimeoutMs, () => socket.destroy());
-      socket[arrival] = { atMs: clock.elapsed(), address: addressOf(socket), shaken };
+      const shaken = clock.after(options.handshakeTimeoutMs, () => {
+        arrived.late = true;
+        socket.destroy();
+      });
+      const arrived: Arrival = { atMs: clock.elapsed(), address: addressOf(socket), shaken, late: false };
+      socket[arrival] = arrived;
       socket.once('close', () => {
         shaken();
         limits.leave(address);
@@ -124,6 +134,21 @@ export class Listener implements AsyncDisposable {
 const ignore = () => {};
 
 const arrivalOf = (socket: TLSSocket) => (socket as unknown as { _parent: Accepted })._parent[arrival]!;
+
+/** What is known of a handshake when it has failed. */
+function failureOf(error: Error, socket: TLSSocket): HandshakeFailure {
+  const { _parent: accepted } = socket as unknown as { _parent?: Accepted };
+  const arrived = accepted?.[arrival];
+  // The one question that may be asked of a handshake whose socket is gone: getProtocol() and its like end the process.
+  const leaf = socket.getPeerX509Certificate()?.raw ?? null;
+  return {
+    address: arrived?.address ?? 'unknown',
+    code: (error as NodeJS.ErrnoException).code ?? 'unknown',
+    late: arrived?.late ?? false,
+    spoke: (accepted?.bytesRead ?? 0) > 0,
+    leaf: leaf && leaf.length <= maxLeaf ? leaf : null,
+  };
+}
 
 const tlsOptions = ({ tls: settings, alpn }: ListenerOptions) => ({
   requestCert: true,

@@ -21,7 +21,10 @@ import { Receive } from './receive.ts';
 import { renewalPath, targetOf } from './routes.ts';
 import { HttpSession } from './session.ts';
 
-export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused' | 'alpn'> & {
+export type HttpDoorOptions = Omit<
+  ListenerOptions,
+  'port' | 'onConnection' | 'onRefused' | 'onFailed' | 'alpn'
+> & {
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
   corridor: Corridor;
@@ -56,7 +59,7 @@ export class HttpDoor implements AsyncDisposable {
   }
 
   static async open(options: HttpDoorOptions): Promise<HttpDoor> {
-    const { settings, metrics } = options;
+    const { settings } = options;
     const guests = new WeakMap<Socket, Guest>();
     const open = new Set<Socket>();
     const desk = new Desk(options);
@@ -83,7 +86,8 @@ export class HttpDoor implements AsyncDisposable {
       ...options,
       port: settings.port,
       alpn: ['http/1.1'],
-      onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'https', result: 'refused', reason }),
+      onRefused: (reason, address) => options.corridor.turnedAway('https', address, reason),
+      onFailed: (failure) => options.corridor.failed('https', failure),
       onConnection: (socket, peer) => {
         open.add(socket);
         socket.once('close', () => open.delete(socket));

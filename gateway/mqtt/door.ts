@@ -10,7 +10,10 @@ import { Renewals } from './renewal.ts';
 import type { MayRetain } from './retained.ts';
 
 export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> &
-  Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused'> & { ask: AskRegistry; mayRetain: MayRetain };
+  Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused' | 'onFailed'> & {
+    ask: AskRegistry;
+    mayRetain: MayRetain;
+  };
 
 /** Connections that are told goodbye before the loop gets a turn. */
 const lot = 500;
@@ -46,7 +49,8 @@ export class MqttDoor implements AsyncDisposable {
     const listener = await Listener.open({
       ...options,
       port: settings.port,
-      onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'mqtt', result: 'refused', reason }),
+      onRefused: (reason, address) => options.corridor.turnedAway('mqtt', address, reason),
+      onFailed: (failure) => options.corridor.failed('mqtt', failure),
       onConnection: (socket, peer, acceptedAtMs) => {
         const front = new Front(socket, peer, acceptedAtMs, parts);
         fronts.add(front);

@@ -3,7 +3,7 @@ import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Admitted, Corridor, Refused } from '../admission/verdict.ts';
-import type { Peer } from '../door/peer.ts';
+import type { Handshake, Peer } from '../door/peer.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Connect } from './connect-packet.ts';
@@ -20,10 +20,11 @@ export function enter(
   protocol: Protocol,
   peer: Peer,
   asked: Connect,
+  handshake: Handshake,
   finding: Finding | undefined,
   { corridor, sessions, settings }: EntranceParts,
 ): (Admitted & { readonly connect: Connect }) | Refused {
-  const verdict = corridor.judge(protocol, peer, asked.clientId, finding);
+  const verdict = corridor.judge(protocol, peer, asked.clientId, handshake, finding);
   if (!verdict.admitted) return verdict;
   const { entry, rights } = verdict;
   // A device that always leaves a Will is to get in to renew all the same; the Will is not kept.

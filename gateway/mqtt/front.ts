@@ -194,7 +194,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   /** Step by step; any may refuse by a Fault. */
   #enter(asked: Connect, finding: Finding | undefined): void {
     const { sessions, broker, clock } = this.#parts;
-    const entrant = enter(this.protocol, this.peer, asked, finding, this.#parts);
+    const entrant = enter(this.protocol, this.peer, asked, this.#socket, finding, this.#parts);
     if (!entrant.admitted) {
       this.#refused = true;
       throw entrant.fault;
@@ -308,7 +308,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       this.#outcome = fault.kind;
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
-        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
+        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, socket, fault);
       this.#lastWord(fault);
       this.#ended = true;
       this.#inbox.close();
