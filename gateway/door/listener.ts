@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
-import tls, { type TLSSocket } from 'node:tls';
+import tls, { type SecureContext, type TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '#common/clock.ts';
 import type { DoorCertificateSource } from '#common/contract/line.ts';
 import type { FaultKind } from '#common/fault.ts';
@@ -12,6 +12,7 @@ import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { TlsSettings } from '../settings.ts';
 import type { ConnectLimits } from './connect-limits.ts';
+import { shakeHands } from './handshake.ts';
 import { type HandshakeFailure, maxLeaf } from './handshake-failure.ts';
 import type { Peer } from './peer.ts';
 import { addressOf, readPeer } from './read-peer.ts';
@@ -38,10 +39,7 @@ export interface ListenerOptions {
 /** Pending connections that the system keeps for us; the kernel's own limit caps it. */
 const backlog = 4096;
 
-/** What is known of a raw socket when it is accepted, found again by the TLS socket that wraps it. */
-const arrival = Symbol('arrival');
-type Accepted = Socket & { [arrival]?: Arrival };
-
+/** What is known of a raw socket when it is accepted. */
 interface Arrival {
   readonly atMs: number;
   readonly address: string;
@@ -64,32 +62,42 @@ export class Listener implements AsyncDisposable {
 
   static async open(options: ListenerOptions): Promise<Listener> {
     const { doors, limits, clock, log, metrics } = options;
-    const secure = tls.createServer({ ...tlsOptions(options), ...contextOf(options) });
-    // Fresh keys a start: a ticket is good for this process only. They must survive setSecureContext.
-    secure.setTicketKeys(randomBytes(48));
-    const stopRenewing = doors.onRenewed(() => secure.setSecureContext(contextOf(options)));
-
-    secure.on('secureConnection', (socket) => {
-      // From here on whoever holds the socket owns its errors; this keeps a reset in between from ending the process.
-      socket.on('error', ignore);
-      const { atMs, address, shaken } = arrivalOf(socket);
-      shaken();
-      const peer = readPeer(socket, address);
-      const resumed = peer.resumed ? 'yes' : 'no';
-      metrics.tlsHandshakesTotal.inc({ version: peer.tlsVersion, resumed, result: 'done' });
-      options.onConnection(socket, peer, atMs);
+    // Fresh keys a start: a ticket is good for this process only. They outlast a renewal of the certificate.
+    const ticketKeys = randomBytes(48);
+    let context = contextOf(options, ticketKeys);
+    const stopRenewing = doors.onRenewed(() => {
+      context = contextOf(options, ticketKeys);
     });
-    // For clients that ask (RFC 6066, section 8). Every handshake then stops by here to see whether this one does.
-    if (options.tls.stapling)
-      secure.on('OCSPRequest', (_certificate, _issuer, answer) => answer(null, doors.staple()));
-    // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
-    secure.on('tlsClientError', (error, socket) => {
-      metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
-      options.onFailed(failureOf(error, socket));
-      socket.destroy();
-    });
+    const alpn = options.alpn && alpnBytes(options.alpn);
 
-    const server = createServer({ noDelay: true }, (socket: Accepted) => {
+    const shake = (raw: Socket, arrival: Arrival) => {
+      const { atMs, address, shaken } = arrival;
+      shakeHands(raw, {
+        context,
+        alpn,
+        staple: options.tls.stapling ? doors.staple() : null,
+        done: (socket) => {
+          shaken();
+          const peer = readPeer(socket, address);
+          const resumed = peer.resumed ? 'yes' : 'no';
+          metrics.tlsHandshakesTotal.inc({ version: peer.tlsVersion, resumed, result: 'done' });
+          options.onConnection(socket, peer, atMs);
+        },
+        // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
+        failed: (error, leaf) => {
+          metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
+          options.onFailed({
+            address,
+            code: (error as NodeJS.ErrnoException | null)?.code ?? 'unknown',
+            late: arrival.late,
+            spoke: raw.bytesRead > 0,
+            leaf: leaf && leaf.length <= maxLeaf ? leaf : null,
+          });
+        },
+      });
+    };
+
+    const server = createServer({ noDelay: true }, (socket) => {
       const address = socket.remoteAddress ?? '';
       const refusal = limits.enter(address);
       if (refusal) {
@@ -98,16 +106,15 @@ export class Listener implements AsyncDisposable {
         return;
       }
       const shaken = clock.after(options.handshakeTimeoutMs, () => {
-        arrived.late = true;
+        arrival.late = true;
         socket.destroy();
       });
-      const arrived: Arrival = { atMs: clock.elapsed(), address: addressOf(socket), shaken, late: false };
-      socket[arrival] = arrived;
+      const arrival: Arrival = { atMs: clock.elapsed(), address: addressOf(socket), shaken, late: false };
       socket.once('close', () => {
         shaken();
         limits.leave(address);
       });
-      secure.emit('connection', socket);
+      shake(socket, arrival);
     });
     server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
     await new Promise<void>((resolve, reject) => {
@@ -131,40 +138,21 @@ export class Listener implements AsyncDisposable {
   }
 }
 
-const ignore = () => {};
+/** Names of protocols as RFC 7301, section 3.1, has them: each behind its length. */
+const alpnBytes = (names: readonly string[]): Buffer =>
+  Buffer.concat(names.map((name) => Buffer.from(`${String.fromCharCode(name.length)}${name}`, 'latin1')));
 
-const arrivalOf = (socket: TLSSocket) => (socket as unknown as { _parent: Accepted })._parent[arrival]!;
-
-/** What is known of a handshake when it has failed. */
-function failureOf(error: Error, socket: TLSSocket): HandshakeFailure {
-  const { _parent: accepted } = socket as unknown as { _parent?: Accepted };
-  const arrived = accepted?.[arrival];
-  // The one question that may be asked of a handshake whose socket is gone: getProtocol() and its like end the process.
-  const leaf = socket.getPeerX509Certificate()?.raw ?? null;
-  return {
-    address: arrived?.address ?? 'unknown',
-    code: (error as NodeJS.ErrnoException).code ?? 'unknown',
-    late: arrived?.late ?? false,
-    spoke: (accepted?.bytesRead ?? 0) > 0,
-    leaf: leaf && leaf.length <= maxLeaf ? leaf : null,
-  };
-}
-
-const tlsOptions = ({ tls: settings, alpn }: ListenerOptions) => ({
-  requestCert: true,
-  rejectUnauthorized: false,
-  // Ours (above): Node's would leave a timer on the socket that every later read and write has to look at.
-  handshakeTimeout: -1,
-  sessionTimeout: Math.round(settings.ticketLifetime / 1000),
-  ...(alpn && { ALPNProtocols: [...alpn] }),
-});
-
-const contextOf = ({ doors, tls: settings }: ListenerOptions) => ({
-  key: doors.current.key,
-  cert: doors.current.chain,
-  // TLS judges nobody, so it needs no anchors (docs/decisions/09-recorded-certificates.md); without this Node loads its own.
-  ca: [],
-  minVersion: settings.minVersion as tls.SecureVersion,
-  ecdhCurve: settings.groups,
-  honorCipherOrder: true,
-});
+const contextOf = ({ doors, tls: settings }: ListenerOptions, ticketKeys: Buffer): SecureContext =>
+  tls.createSecureContext({
+    key: doors.current.key,
+    cert: doors.current.chain,
+    // TLS judges nobody, so it needs no anchors (docs/decisions/09-recorded-certificates.md); without this Node loads its own.
+    ca: [],
+    minVersion: settings.minVersion as tls.SecureVersion,
+    ecdhCurve: settings.groups,
+    honorCipherOrder: true,
+    ticketKeys,
+    sessionTimeout: Math.round(settings.ticketLifetime / 1000),
+    // Without one OpenSSL resumes nobody who has shown a certificate.
+    sessionIdContext: 'fleetgate',
+  });
