@@ -88,7 +88,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   });
   const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
   // Attached before the first device comes in: no revocation may fall between.
-  opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction })));
+  const outlook = { directory, clock, maxLagMs: settings.upstream.maxLag };
+  opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction, outlook })));
   opened.defer(clock.every(expirySweepMs, () => eviction.sweep()));
 
   const limits = new ConnectLimits(settings.limits, clock);

@@ -112,7 +112,7 @@ export const limitSettings = Section(
       100,
       'Most unknown certificates a second of one address whose chain is looked at; bursts of twice that pass.',
     ),
-    journalSize: Count(10_000, 'Decisions at the door that are kept in memory.'),
+    journalSize: Count(10_000, 'Admissions at the door that are kept in memory, and as many refusals.'),
   },
   'Limits before and at the door.',
 );

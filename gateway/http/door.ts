@@ -33,7 +33,7 @@ export interface MqttAnnex {
 
 export type HttpDoorOptions = Omit<
   ListenerOptions,
-  'port' | 'door' | 'onConnection' | 'onRefused' | 'alpn'
+  'port' | 'door' | 'onConnection' | 'onRefused' | 'onFailed' | 'alpn'
 > & {
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
@@ -78,7 +78,7 @@ export class HttpDoor implements AsyncDisposable {
   }
 
   static async open(options: HttpDoorOptions): Promise<HttpDoor> {
-    const { settings, metrics, mqtt, sessions } = options;
+    const { settings, mqtt, sessions } = options;
     const guests = new WeakMap<object, Arrived>();
     const open = new Set<Socket>();
     const desk = new Desk(options);
@@ -121,7 +121,8 @@ export class HttpDoor implements AsyncDisposable {
       door: 'https',
       port: settings.port,
       alpn: httpsDoorNames,
-      onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'https', result: 'refused', reason }),
+      onRefused: (reason, address) => options.corridor.turnedAway('https', address, reason),
+      onFailed: (failure) => options.corridor.failed('https', failure),
       onConnection: (socket, peer, acceptedAtMs) => {
         if (agreedOnMqtt(socket)) return mqtt.take(socket, peer, acceptedAtMs);
         open.add(socket);

@@ -221,7 +221,7 @@ export class Front
   /** Step by step; any may refuse by a Fault. */
   #enter(asked: Connect, finding: Finding | undefined): void {
     const { sessions, clock } = this.#parts;
-    const entrant = enter(this.protocol, this.peer, asked, finding, this.#parts);
+    const entrant = enter(this.protocol, this.peer, asked, tlsOf(this.#socket), finding, this.#parts);
     if (!entrant.admitted) {
       this.#refused = true;
       throw entrant.fault;
@@ -346,7 +346,7 @@ export class Front
       this.#outcome = fault.kind;
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
-        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
+        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
       this.#lastWord(fault);
       this.#ended = true;
       this.#inbox.close();
