@@ -4,6 +4,7 @@
  */
 import type { LiveScope } from './bulk.ts';
 import type { Change } from './change.ts';
+import type { CommandOffer } from './command.ts';
 import type { Decision, DecisionQuery } from './decision.ts';
 import type { Directory } from './directory.ts';
 import type { AskRegistry } from './enrollment.ts';
@@ -18,6 +19,11 @@ export interface GatewayPeer {
   /** How many live connections there are. */
   live(scope: LiveScope): Promise<number>;
   decisions(query: DecisionQuery): Promise<Decision[]>;
+  /**
+   * A command was committed: it goes to its device at once if that is here. Null: some may have been missed, so that the
+   * gateway asks for everybody who listens. Nothing hangs on it but time: what is not delivered stays in the registry.
+   */
+  offer(command: CommandOffer | null): void;
 }
 
 /** A certificate for the doors of a gateway or of the registry, with the key that belongs to it. PEM. */
@@ -57,6 +63,7 @@ export interface RegistryLine {
 export type FeedLine =
   | { readonly change: Change }
   | { readonly heartbeat: { readonly head: number } }
+  | { readonly offer: CommandOffer | null }
   | { readonly question: Question };
 
 /** Asked over the feed, answered by `POST /v1/gateways/{name}/answers` with the same id. */
