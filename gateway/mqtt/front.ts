@@ -29,6 +29,7 @@ import { enter } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
 import { Lane, type LaneHost, laneOf } from './lane.ts';
+import { Outbound, type OutboundHost } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
 
@@ -48,7 +49,7 @@ export interface FrontParts {
 /** After our last word a peer has so long to take it. */
 const lastWordMs = 1_000;
 
-export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker {
+export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, OutboundHost {
   readonly peer: Peer;
   readonly #socket: TLSSocket;
   readonly #parts: FrontParts;
@@ -62,6 +63,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   #lane: Lane | null = null;
   #conversation: Conversation | null = null;
   #attachment: Attachment | null = null;
+  #outbound: Outbound | null = null;
   #whenAttached: ((attachment: Attachment) => void) | null = null;
   readonly #inbox = new Inbox(this);
   #refused = false;
@@ -120,6 +122,23 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   get attached(): Attachment | null {
     return this.#attachment;
+  }
+
+  get outboundMaximum(): number {
+    return this.#connect?.receiveMaximum ?? this.#parts.settings.maxInflight;
+  }
+
+  get greeted(): boolean {
+    return this.#greeted;
+  }
+
+  get outbound(): Outbound {
+    this.#outbound ??= new Outbound(this);
+    return this.#outbound;
+  }
+
+  get sent(): Outbound | null {
+    return this.#outbound;
   }
 
   write(bytes: Buffer): void {
@@ -240,6 +259,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.#greeted = true;
     this.write(greetingOf(this.#connect!, sessionPresent, settings));
     metrics.connectSeconds.observe((clock.elapsed() - this.#acceptedAtMs) / 1000);
+    this.#outbound?.begin();
   }
 
   attachment(use: (attachment: Attachment) => void): void {
@@ -354,6 +374,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#outbound?.close();
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);
     const outcome = this.#goodbye ? 'disconnected' : this.#outcome;
     log.debug(
