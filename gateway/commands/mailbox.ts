@@ -46,9 +46,11 @@ export class Mailbox {
     }
     return {
       delivered: (id) => {
-        if (this.#held.get(id) !== taker) return;
-        this.#held.delete(id);
-        this.#parts.progress.delivered(id, this.#parts.device);
+        if (this.#release(id, taker)) this.#parts.progress.delivered(id, this.#parts.device);
+        this.#pump();
+      },
+      passOver: (id) => {
+        this.#release(id, taker);
         this.#pump();
       },
       eased: () => this.#pump(),
@@ -67,8 +69,14 @@ export class Mailbox {
   offer(command: CommandOffer): void {
     if (command.number <= this.#after) return;
     const taker = this.#known && !this.#behind && !this.#asking ? this.#roomy() : undefined;
-    if (taker) this.#give(taker, command);
-    else this.#behind = true;
+    if (taker) return this.#give(taker, command);
+    this.#behind = true;
+    this.#pump();
+  }
+
+  /** Whether the taker held it. */
+  #release(id: string, taker: Taker): boolean {
+    return this.#held.get(id) === taker && this.#held.delete(id);
   }
 
   #leave(taker: Taker): void {

@@ -14,6 +14,8 @@ export interface Taker {
 export interface Place {
   /** The device has the command. */
   delivered(id: string): void;
+  /** It cannot be handed to this taker: it stays in the registry, and does not stand in the way of the others. */
+  passOver(id: string): void;
   /** There may be room again. */
   eased(): void;
   /** What it holds goes back. Calling it twice is harmless. */

@@ -13,6 +13,8 @@ import type { Metrics } from '#common/metrics.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
+import type { CommandDesk } from '../commands/desk.ts';
+import type { Replies } from '../commands/replies.ts';
 import type { Peer } from '../door/peer.ts';
 import { readInPlace } from '../door/read-in-place.ts';
 import type { Rights } from '../sessions/rights.ts';
@@ -40,6 +42,8 @@ export interface FrontParts {
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
+  commands: CommandDesk;
+  replies: Replies;
   deadlines: Deadlines;
   clock: Clock;
   log: Logger;
@@ -122,6 +126,10 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   get attached(): Attachment | null {
     return this.#attachment;
+  }
+
+  get filters(): readonly string[] {
+    return this.#conversation?.filters ?? [];
   }
 
   get outboundMaximum(): number {
@@ -232,7 +240,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   #converse(): void {
-    const { intake, broker, renewals, settings, metrics } = this.#parts;
+    const { intake, broker, settings } = this.#parts;
     const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
@@ -243,15 +251,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       audience: broker,
       settings,
     });
-    this.#conversation = new Conversation({
-      speaker: this,
-      lane: this.#lane,
-      intake,
-      broker,
-      renewals,
-      settings,
-      metrics,
-    });
+    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });
   }
 
   #greet(sessionPresent: boolean): void {
@@ -277,6 +277,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     const attachment = this.#attachment!;
     if (sessionPresent) attachment.restored();
     if (!this.#greeted) this.#greet(sessionPresent);
+    if (sessionPresent) this.#conversation?.restored();
     const use = this.#whenAttached;
     this.#whenAttached = null;
     if (use) use(attachment);
@@ -374,6 +375,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#conversation?.close();
     this.#outbound?.close();
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);
     const outcome = this.#goodbye ? 'disconnected' : this.#outcome;
