@@ -3,6 +3,7 @@
  * No label ever holds a device id. docs/metrics.md lists the same names, and a law compares the two.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { commandStates } from './contract/command.ts';
 import { eventClasses } from './contract/event.ts';
 import { protocols } from './contract/receipt.ts';
 import { faultKinds } from './fault.ts';
@@ -47,6 +48,13 @@ export function openMetrics() {
     messagesMissedTotal: counter(
       'messages_missed_total',
       'Messages of QoS 0 that a subscriber missed because too much was waiting to be read by it.',
+    ),
+    commandsTotal: counter('commands_total', 'Commands to devices.', ['result']),
+    commandsPending: gauge('commands_pending', 'Commands that wait for their devices.'),
+    commandSeconds: histogram(
+      'command_seconds',
+      'From the acceptance of a command to the acknowledgement of its device.',
+      latencyBuckets,
     ),
     backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend']),
     backendOldestPendingSeconds: gauge('backend_oldest_pending_seconds', 'Age of the oldest pending event.', [
@@ -98,6 +106,8 @@ export function openMetrics() {
       metrics.messagesAcceptedTotal.inc({ class: eventClass, protocol }, 0);
   }
   for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
+  for (const result of commandStates)
+    metrics.commandsTotal.inc({ result: result === 'queued' ? 'sent' : result }, 0);
   metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
   metrics.enrollmentsTotal.inc({ result: 'pending', reason: 'approval-pending' }, 0);
   for (const reason of faultKinds) metrics.enrollmentsTotal.inc({ result: 'refused', reason }, 0);

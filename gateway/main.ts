@@ -1,5 +1,6 @@
 /** Builds the gateway: the only file of this tower that constructs. Opened in order, closed in reverse. */
 import type { Clock } from '#common/clock.ts';
+import type { CommandOffer } from '#common/contract/command.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
@@ -8,6 +9,8 @@ import { DirectoryCorridor } from './admission/corridor.ts';
 import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
 import { mayRetain } from './admission/standing-right.ts';
+import { CommandDesk } from './commands/desk.ts';
+import { Replies } from './commands/replies.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
 import { HandshakeQueue } from './door/handshake-queue.ts';
 import { OwnTicketKeys, type TicketKeys } from './door/ticket-keys.ts';
@@ -87,9 +90,13 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     maxLagMs: settings.upstream.maxLag,
   });
   const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
+  const { ask } = line;
+  const commands = opened.use(new CommandDesk({ ask, clock, log }));
+  const replies = new Replies({ ask, most: settings.mqtt.maxReplies });
+  const takeOffer = (command: CommandOffer | null) => commands.offer(command);
   // Attached before the first device comes in: no revocation may fall between.
   const outlook = { directory, clock, maxLagMs: settings.upstream.maxLag };
-  opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction, outlook })));
+  opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction, outlook, takeOffer })));
   opened.defer(clock.every(expirySweepMs, () => eviction.sweep()));
 
   const limits = new ConnectLimits(settings.limits, clock);
@@ -111,6 +118,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     sessions,
     ownership: company?.ownership ?? soleOwner,
     neighbours: company?.neighbours ?? null,
+    commands,
+    replies,
   };
   const { intake } = telemetry;
   const mqtt = opened.use(

@@ -9,6 +9,8 @@ import { Fault } from '#common/fault.ts';
 import { problemHeaders, problemOf } from '#common/http/problem.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Corridor } from '../admission/verdict.ts';
+import type { CommandDesk } from '../commands/desk.ts';
+import type { Replies } from '../commands/replies.ts';
 import { agreedOnMqtt, httpsDoorNames } from '../door/alpn.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
 import type { Peer } from '../door/peer.ts';
@@ -18,6 +20,7 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import type { Intake } from '../telemetry/intake.ts';
+import { HttpCommands } from './commands.ts';
 import { Enrollment } from './enrollment.ts';
 import { Receive } from './receive.ts';
 import { renewalPath, targetOf } from './routes.ts';
@@ -42,6 +45,8 @@ export type HttpDoorOptions = Omit<
   intake: Intake;
   audience: Audience;
   ask: AskRegistry;
+  commands: CommandDesk;
+  replies: Replies;
   enrollRatePerAddress: number;
   mqtt: MqttAnnex;
 };
@@ -165,11 +170,13 @@ function guestOf(socket: TLSSocket, peer: Peer, options: HttpDoorOptions): Guest
 class Desk {
   readonly #receive: Receive;
   readonly #enrollment: Enrollment;
+  readonly #commands: HttpCommands;
   readonly #options: HttpDoorOptions;
 
   constructor(options: HttpDoorOptions) {
     this.#options = options;
     this.#receive = new Receive(options);
+    this.#commands = new HttpCommands(options);
     this.#enrollment = new Enrollment({ ...options, ratePerAddress: options.enrollRatePerAddress });
   }
 
@@ -178,7 +185,7 @@ class Desk {
     try {
       const session = await guest();
       if (session instanceof Fault) return this.#refuse(session, response, { close: true });
-      const { status, body } = await this.#answer(session, request);
+      const { status, body } = await this.#answer(session, request, response);
       send(
         response,
         status,
@@ -203,9 +210,13 @@ class Desk {
     }
   }
 
-  async #answer(session: HttpSession, request: IncomingMessage): Promise<{ status: number; body: unknown }> {
+  async #answer(
+    session: HttpSession,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<{ status: number; body: unknown }> {
     const target = targetOf(request.method ?? '', request.url ?? '');
-    const path = (request.url ?? '').split('?', 1)[0]!;
+    const [path = '', search = ''] = (request.url ?? '').split('?', 2);
     if (!session.rights.mayRequest(path, request.method))
       throw denial(
         session.rights,
@@ -218,6 +229,15 @@ class Desk {
         return { status: 202, body: await this.#receive.batch(session, request) };
       case 'me':
         return { status: 200, body: me(session) };
+      case 'commands':
+        return {
+          status: 200,
+          body: await this.#commands.poll(session, new URLSearchParams(search), response),
+        };
+      case 'reply': {
+        const query = new URLSearchParams(search);
+        return { status: 200, body: await this.#commands.reply(session, target.command, query, request) };
+      }
       case 'renew':
         return { status: 201, body: await this.#enrollment.renew(request) };
     }

@@ -12,6 +12,8 @@ import type { Metrics } from '#common/metrics.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
+import type { CommandDesk } from '../commands/desk.ts';
+import type { Replies } from '../commands/replies.ts';
 import type { Peer } from '../door/peer.ts';
 import { readWire, tlsOf, type Wire, type WireReader } from '../door/wire.ts';
 import type { Ownership } from '../sessions/ownership.ts';
@@ -42,6 +44,8 @@ export interface FrontParts {
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
+  commands: CommandDesk;
+  replies: Replies;
   deadlines: Deadlines;
   clock: Clock;
   log: Logger;
@@ -126,6 +130,10 @@ export class Front
 
   get attached(): Attachment | null {
     return this.#attachment;
+  }
+
+  get filters(): readonly string[] {
+    return this.#conversation?.filters ?? [];
   }
 
   get outboundMaximum(): number {
@@ -255,7 +263,7 @@ export class Front
   }
 
   #converse(): void {
-    const { intake, broker, renewals, settings, metrics } = this.#parts;
+    const { intake, broker, settings } = this.#parts;
     const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
@@ -266,15 +274,7 @@ export class Front
       audience: broker,
       settings,
     });
-    this.#conversation = new Conversation({
-      speaker: this,
-      lane: this.#lane,
-      intake,
-      broker,
-      renewals,
-      settings,
-      metrics,
-    });
+    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });
   }
 
   #greet(sessionPresent: boolean): void {
@@ -300,6 +300,7 @@ export class Front
     const attachment = this.#attachment!;
     if (sessionPresent) attachment.restored();
     if (!this.#greeted) this.#greet(sessionPresent);
+    if (sessionPresent) this.#conversation?.restored();
     const use = this.#whenAttached;
     this.#whenAttached = null;
     if (use) use(attachment);
@@ -385,6 +386,7 @@ export class Front
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#conversation?.close();
     this.#outbound?.close();
     if (this.connectedAtMs !== 0) ownership.release(this);
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);

@@ -50,6 +50,8 @@ export interface DevicesParts {
   feed: Feed;
   gateways: Gateways;
   clock: Clock;
+  /** In the transaction of a deletion, what waits for the device; what is returned is called after the commit. */
+  withdrawCommands(write: Write, device: DeviceId): Promise<() => void>;
 }
 
 const viewOf = (row: Tables['devices']): DeviceView => ({
@@ -187,11 +189,16 @@ export class Devices {
   }
 
   /** Revokes what is left of it and frees the id for a new enrollment; rows of certificates stay. */
-  remove(id: DeviceId, actor: string): Promise<Receipt> {
-    return this.#alter(id, 'device-deleted', actor, { action: 'device.delete' }, async (write) => {
+  async remove(id: DeviceId, actor: string): Promise<Receipt> {
+    let withdrawn = () => {};
+    const what = { action: 'device.delete' };
+    const receipt = await this.#alter(id, 'device-deleted', actor, what, async (write) => {
       await this.#revokeCertificates(write, id, 'cessationOfOperation');
+      withdrawn = await this.#parts.withdrawCommands(write, id);
       return { state: 'deleted', role: null, assigned_role: null, attributes: '{}' };
     });
+    withdrawn();
+    return receipt;
   }
 
   async #revokeCertificates(write: Write, id: DeviceId, reason: RevocationReason): Promise<void> {
