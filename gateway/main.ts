@@ -9,12 +9,13 @@ import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
 import { mayRetain } from './admission/standing-right.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
+import { Proxied } from './door/proxied.ts';
 import { HttpDoor } from './http/door.ts';
 import { MqttDoor } from './mqtt/door.ts';
 import { Eviction } from './revocation/eviction.ts';
 import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
 import { Sessions } from './sessions/sessions.ts';
-import type { GatewaySettings } from './settings.ts';
+import type { GatewaySettings, ProxySettings } from './settings.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
 import { Sightings } from './upstream/sightings.ts';
 
@@ -81,11 +82,15 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     corridor,
     sessions,
   };
+  const { proxyTimeout: timeoutMs, maxProxyHeader: maxHeader } = settings.limits;
+  const proxiedBy = (proxy: ProxySettings) =>
+    proxy.from.length === 0 ? undefined : new Proxied({ ...proxy, timeoutMs, maxHeader, clock });
   const { intake } = telemetry;
   const mqtt = opened.use(
     await MqttDoor.open({
       ...door,
       settings: settings.mqtt,
+      proxied: proxiedBy(settings.mqtt.proxy),
       intake,
       ask: line.ask,
       mayRetain: (device, topic) => mayRetain(directory, device, topic),
@@ -95,6 +100,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     await HttpDoor.open({
       ...door,
       settings: settings.https,
+      proxied: proxiedBy(settings.https.proxy),
       topics: settings.mqtt,
       ask: line.ask,
       enrollRatePerAddress: settings.limits.enrollRatePerAddress,

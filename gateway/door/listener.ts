@@ -7,13 +7,15 @@ import { createServer, type Server, type Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '#common/clock.ts';
 import type { DoorCertificateSource } from '#common/contract/line.ts';
-import type { FaultKind } from '#common/fault.ts';
+import type { Fault, FaultKind } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { TlsSettings } from '../settings.ts';
 import type { ConnectLimits } from './connect-limits.ts';
 import type { Peer } from './peer.ts';
-import { addressOf, readPeer } from './read-peer.ts';
+import type { Proxied } from './proxied.ts';
+import type { Endpoint } from './proxy-header.ts';
+import { addressOf, hostOf, readPeer } from './read-peer.ts';
 
 export interface ListenerOptions {
   host: string;
@@ -26,6 +28,12 @@ export interface ListenerOptions {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  /** A socket that listens already, handed over by whoever started us; then `host` and `port` are not asked. */
+  fd?: number;
+  /** Set when proxies are in front of the listener. */
+  proxied?: Proxied;
+  /** Turned away for what a PROXY header said, or did not; the socket is gone. */
+  onMisled?: (fault: Fault, peer: Peer) => void;
   /** Refused before TLS, for the count; the socket is gone. */
   onRefused: (reason: FaultKind) => void;
   /** A finished handshake. `acceptedAtMs` is of `clock.elapsed()`. */
@@ -83,26 +91,38 @@ export class Listener implements AsyncDisposable {
       socket.destroy();
     });
 
-    const server = createServer({ noDelay: true }, (socket: Accepted) => {
-      const address = socket.remoteAddress ?? '';
+    /** Takes a place for whom the connection is; false when there is none, and the socket is gone. */
+    const arrive = (socket: Accepted, address: string, port: number): boolean => {
       const refusal = limits.enter(address);
       if (refusal) {
         socket.destroy();
         options.onRefused(refusal);
-        return;
+        return false;
       }
       const shaken = clock.after(options.handshakeTimeoutMs, () => socket.destroy());
-      socket[arrival] = { atMs: clock.elapsed(), address: addressOf(socket), shaken };
+      socket[arrival] = { atMs: clock.elapsed(), address: addressOf(address, port), shaken };
       socket.once('close', () => {
         shaken();
         limits.leave(address);
       });
-      secure.emit('connection', socket);
-    });
+      return true;
+    };
+    const accept = (socket: Accepted): void => {
+      if (arrive(socket, socket.remoteAddress ?? '', socket.remotePort ?? 0))
+        secure.emit('connection', socket);
+    };
+    const { proxied } = options;
+    const server = createServer(
+      { noDelay: true },
+      proxied
+        ? acceptThrough(proxied, options, arrive, (socket) => secure.emit('connection', socket))
+        : accept,
+    );
     server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ host: options.host, port: options.port, backlog }, () => {
+      const { host, port, fd } = options;
+      server.listen(fd === undefined ? { host, port, backlog } : { fd }, () => {
         server.off('error', reject);
         resolve();
       });
@@ -120,6 +140,44 @@ export class Listener implements AsyncDisposable {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 }
+
+/** Accepts on a listener with proxies in front: from whom it is listed, for whom it says; others by the rules for them. */
+function acceptThrough(
+  proxied: Proxied,
+  options: ListenerOptions,
+  arrive: (socket: Accepted, address: string, port: number) => boolean,
+  shake: (socket: Accepted) => void,
+): (socket: Accepted) => void {
+  const turnAway = (socket: Accepted, fault: Fault, { address, port }: Endpoint) => {
+    socket.destroy();
+    const peer = { address: addressOf(address, port), fingerprint: null, resumed: false, tlsVersion: 'none' };
+    options.onMisled?.(fault, peer);
+  };
+  return (socket) => {
+    const own = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
+    if (proxied.lists(own.address)) {
+      proxied.hear(socket, (said) => {
+        if (said instanceof Error) return turnAway(socket, said, own);
+        const { address, port } = said ?? own;
+        if (!socket.destroyed && arrive(socket, address, port)) shake(socket);
+      });
+      return;
+    }
+    // By its own address it is limited like anybody, so that nobody fills the journal with what is refused here.
+    if (!arrive(socket, own.address, own.port)) return;
+    if (!proxied.isOptional) return turnAway(socket, proxied.unlisted(), own);
+    proxied.suspect(socket, (said) => {
+      if (said instanceof Error) turnAway(socket, said, own);
+      else if (!socket.destroyed) shake(socket);
+    });
+  };
+}
+
+/** The host from which a connection comes, or for which a proxy has made it. */
+export const clientHostOf = (socket: Socket): string => {
+  const accepted = (socket as unknown as { _parent?: Accepted })._parent?.[arrival];
+  return accepted ? hostOf(accepted.address) : (socket.remoteAddress ?? '');
+};
 
 const ignore = () => {};
 

@@ -14,7 +14,12 @@ export function readPeer(socket: TLSSocket, address: string): Peer {
   };
 }
 
-export function addressOf(socket: { remoteAddress?: string; remotePort?: number }): string {
-  const { remoteAddress = 'unknown', remotePort = 0 } = socket;
-  return remoteAddress.includes(':') ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
+/** Address and port as one word, IPv6 in brackets. */
+export const addressOf = (host: string, port: number): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host || 'unknown'}:${port}`;
+
+/** The host of such a word. */
+export function hostOf(address: string): string {
+  const host = address.slice(0, address.lastIndexOf(':'));
+  return host.startsWith('[') ? host.slice(1, -1) : host;
 }

@@ -31,7 +31,10 @@ export interface MqttAnnex {
   end(): Promise<void>;
 }
 
-export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused' | 'alpn'> & {
+export type HttpDoorOptions = Omit<
+  ListenerOptions,
+  'port' | 'onConnection' | 'onRefused' | 'onMisled' | 'alpn'
+> & {
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
   corridor: Corridor;
@@ -118,6 +121,7 @@ export class HttpDoor implements AsyncDisposable {
       port: settings.port,
       alpn: httpsDoorNames,
       onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'https', result: 'refused', reason }),
+      onMisled: (fault, peer) => options.corridor.refuse('https', peer, null, fault),
       onConnection: (socket, peer, acceptedAtMs) => {
         if (agreedOnMqtt(socket)) return mqtt.take(socket, peer, acceptedAtMs);
         open.add(socket);

@@ -13,6 +13,7 @@ import type { Metrics } from '#common/metrics.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import { csrDer } from '#common/x509/pem.ts';
 import { neighbourhood } from '../door/connect-limits.ts';
+import { clientHostOf } from '../door/listener.ts';
 import type { HttpsSettings } from '../settings.ts';
 import { readBody } from './body.ts';
 
@@ -46,7 +47,7 @@ export class Enrollment {
     const { ask, settings } = this.#parts;
     const { method = '', url = '', headers, socket } = request;
     const target = estTargetOf(method, url.split('?', 1)[0]!);
-    const address = socket.remoteAddress ?? '';
+    const address = clientHostOf(socket);
     const chain = chainOf(request);
     try {
       this.#judgeRate(address);
@@ -74,7 +75,7 @@ export class Enrollment {
     const chain = chainOf(request);
     let isHeard = false;
     try {
-      this.#judgeRate(request.socket.remoteAddress ?? '');
+      this.#judgeRate(clientHostOf(request.socket));
       const csr = csrIn((await readBody(request, settings.maxEnrollBody)).toString('utf8'));
       return await this.#bounded(() => {
         isHeard = true;

@@ -11,7 +11,7 @@ import { Renewals } from './renewal.ts';
 import type { MayRetain } from './retained.ts';
 
 export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> &
-  Omit<ListenerOptions, 'port' | 'alpn' | 'onConnection' | 'onRefused'> & {
+  Omit<ListenerOptions, 'port' | 'alpn' | 'onConnection' | 'onRefused' | 'onMisled'> & {
     ask: AskRegistry;
     mayRetain: MayRetain;
   };
@@ -49,6 +49,7 @@ export class MqttDoor implements AsyncDisposable {
       port: settings.port,
       onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'mqtt', result: 'refused', reason }),
       alpn: mqttNames,
+      onMisled: (fault, peer) => options.corridor.refuse('mqtt', peer, null, fault),
       onConnection: (socket, peer, acceptedAtMs) => fronts.take(socket, peer, acceptedAtMs),
     });
     return new MqttDoor(listener, fronts, parts);
