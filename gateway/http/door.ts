@@ -12,6 +12,7 @@ import type { Corridor } from '../admission/verdict.ts';
 import { agreedOnMqtt, httpsDoorNames } from '../door/alpn.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
 import type { Peer } from '../door/peer.ts';
+import { hostOf } from '../door/read-peer.ts';
 import type { Wire } from '../door/wire.ts';
 import { denial } from '../sessions/rights.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -33,7 +34,7 @@ export interface MqttAnnex {
 
 export type HttpDoorOptions = Omit<
   ListenerOptions,
-  'port' | 'onConnection' | 'onRefused' | 'onMisled' | 'alpn'
+  'port' | 'door' | 'onConnection' | 'onRefused' | 'onMisled' | 'alpn'
 > & {
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
@@ -93,7 +94,7 @@ export class HttpDoor implements AsyncDisposable {
         requireHostHeader: true,
         shouldUpgradeCallback: isForMqtt,
       },
-      (request, response) => void desk.serve(guests.get(request.socket)!.guest, request, response),
+      (request, response) => void desk.serve(guests.get(request.socket)!, request, response),
     );
     // It never listens itself, and would not look after its deadlines without being told so.
     server.emit('listening');
@@ -118,6 +119,7 @@ export class HttpDoor implements AsyncDisposable {
     });
     const listener = await Listener.open({
       ...options,
+      door: 'https',
       port: settings.port,
       alpn: httpsDoorNames,
       onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'https', result: 'refused', reason }),
@@ -172,8 +174,8 @@ class Desk {
     this.#enrollment = new Enrollment({ ...options, ratePerAddress: options.enrollRatePerAddress });
   }
 
-  async serve(guest: Guest, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (isEstPath(request.url ?? '')) return this.#serveEst(request, response);
+  async serve({ peer, guest }: Arrived, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (isEstPath(request.url ?? '')) return this.#serveEst(peer, request, response);
     try {
       const session = await guest();
       if (session instanceof Fault) return this.#refuse(session, response, { close: true });
@@ -192,9 +194,9 @@ class Desk {
     }
   }
 
-  async #serveEst(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #serveEst(peer: Peer, request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const { status, headers, body } = await this.#enrollment.est(request);
+      const { status, headers, body } = await this.#enrollment.est(request, hostOf(peer.address));
       if (!request.complete) response.shouldKeepAlive = false;
       send(response, status, headers, request.method === 'HEAD' ? '' : body);
     } catch (thrown) {
@@ -218,7 +220,7 @@ class Desk {
       case 'me':
         return { status: 200, body: me(session) };
       case 'renew':
-        return { status: 201, body: await this.#enrollment.renew(request) };
+        return { status: 201, body: await this.#enrollment.renew(request, hostOf(session.peer.address)) };
     }
   }
 

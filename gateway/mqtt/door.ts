@@ -6,14 +6,15 @@ import { Broker } from './broker.ts';
 import { Deadlines } from './deadlines.ts';
 import type { FrontParts } from './front.ts';
 import { Fronts } from './fronts.ts';
+import type { NeighbourLine } from './neighbours.ts';
 import { Renewals } from './renewal.ts';
-
 import type { MayRetain } from './retained.ts';
 
 export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> &
-  Omit<ListenerOptions, 'port' | 'alpn' | 'onConnection' | 'onRefused' | 'onMisled'> & {
+  Omit<ListenerOptions, 'port' | 'door' | 'alpn' | 'onConnection' | 'onRefused' | 'onMisled'> & {
     ask: AskRegistry;
     mayRetain: MayRetain;
+    neighbours: NeighbourLine | null;
   };
 
 export class MqttDoor implements AsyncDisposable {
@@ -38,14 +39,15 @@ export class MqttDoor implements AsyncDisposable {
   }
 
   static async open(options: MqttDoorOptions): Promise<MqttDoor> {
-    const { settings, clock, log, metrics, mayRetain } = options;
-    const broker = await Broker.open({ settings, clock, log, metrics, mayRetain });
+    const { settings, clock, metrics } = options;
+    const broker = await Broker.open(options);
     const deadlines = new Deadlines(clock);
     const renewals = new Renewals({ ask: options.ask, settings, clock });
     const parts: FrontParts = { ...options, broker, deadlines, renewals };
     const fronts = new Fronts(parts);
     const listener = await Listener.open({
       ...options,
+      door: 'mqtts',
       port: settings.port,
       onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'mqtt', result: 'refused', reason }),
       alpn: mqttNames,
