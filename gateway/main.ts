@@ -13,6 +13,7 @@ import { CommandDesk } from './commands/desk.ts';
 import { Replies } from './commands/replies.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
 import { HandshakeQueue } from './door/handshake-queue.ts';
+import { Proxied } from './door/proxied.ts';
 import { OwnTicketKeys, type TicketKeys } from './door/ticket-keys.ts';
 import { HttpDoor } from './http/door.ts';
 import { MqttDoor } from './mqtt/door.ts';
@@ -21,7 +22,7 @@ import { Eviction } from './revocation/eviction.ts';
 import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
 import { type Ownership, soleOwner } from './sessions/ownership.ts';
 import { Sessions } from './sessions/sessions.ts';
-import type { GatewaySettings } from './settings.ts';
+import type { GatewaySettings, ProxySettings } from './settings.ts';
 import { leftoverSpools, spoolLabel } from './telemetry/leftover-spools.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
 import { Sightings } from './upstream/sightings.ts';
@@ -121,11 +122,15 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     commands,
     replies,
   };
+  const { proxyTimeout: timeoutMs, maxProxyHeader: maxHeader } = settings.limits;
+  const proxiedBy = (proxy: ProxySettings) =>
+    proxy.from.length === 0 ? undefined : new Proxied({ ...proxy, timeoutMs, maxHeader, clock });
   const { intake } = telemetry;
   const mqtt = opened.use(
     await MqttDoor.open({
       ...door,
       settings: settings.mqtt,
+      proxied: proxiedBy(settings.mqtt.proxy),
       intake,
       ask: line.ask,
       mayRetain: (device, topic) => mayRetain(directory, device, topic),
@@ -135,6 +140,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     await HttpDoor.open({
       ...door,
       settings: settings.https,
+      proxied: proxiedBy(settings.https.proxy),
       topics: settings.mqtt,
       ask: line.ask,
       enrollRatePerAddress: settings.limits.enrollRatePerAddress,

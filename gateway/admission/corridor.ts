@@ -75,10 +75,16 @@ export class DirectoryCorridor implements Corridor {
     return fingerprint === null ? undefined : this.#options.directory.find(fingerprint);
   }
 
-  refuse(protocol: Protocol, peer: Peer, clientId: string | null, handshake: Handshake, fault: Fault): void {
+  refuse(
+    protocol: Protocol,
+    peer: Peer,
+    clientId: string | null,
+    handshake: Handshake | null,
+    fault: Fault,
+  ): void {
     const { journal, metrics, clock } = this.#options;
     const arrival = this.#arrival(peer, this.#entry(peer), clientId, false, undefined);
-    const [timeMs, leaf] = [clock.now(), leafOf(handshake)];
+    const [timeMs, leaf] = [clock.now(), handshake && leafOf(handshake)];
     const { kind: reason, message: beyond } = fault;
     journal.add({ what: 'arrival', timeMs, protocol, arrival, reason, beyond, leaf });
     metrics.connectsTotal.inc({ protocol, result: 'refused', reason: fault.kind });

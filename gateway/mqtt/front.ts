@@ -92,7 +92,6 @@ export class Front
     this.#lastSeenMs = parts.clock.elapsed();
     parts.deadlines.add(this);
     readWire(socket, this);
-    socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#close());
   }
 
@@ -348,20 +347,16 @@ export class Front
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
         corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
-      this.#lastWord(fault);
+      const { version, wantsReasons } = this;
+      const said = this.#connect !== null;
+      const word = lastWordOf(fault, { said, greeted: this.#greeted, version, wantsReasons });
+      if (word) this.write(word);
       this.#ended = true;
       this.#inbox.close();
       socket.destroySoon(fault.kind);
       clock.after(lastWordMs, () => socket.destroy());
     }
     return closed;
-  }
-
-  #lastWord(fault: Fault): void {
-    const { version, wantsReasons } = this;
-    const acquaintance = { said: this.#connect !== null, greeted: this.#greeted, version, wantsReasons };
-    const word = lastWordOf(fault, acquaintance);
-    if (word) this.write(word);
   }
 
   checkDeadlines(nowMs: number): void {
