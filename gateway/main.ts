@@ -9,6 +9,7 @@ import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
 import { mayRetain } from './admission/standing-right.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
+import { HandshakeQueue } from './door/handshake-queue.ts';
 import { OwnTicketKeys, type TicketKeys } from './door/ticket-keys.ts';
 import { HttpDoor } from './http/door.ts';
 import { MqttDoor } from './mqtt/door.ts';
@@ -91,8 +92,9 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   opened.defer(clock.every(expirySweepMs, () => eviction.sweep()));
 
   const limits = new ConnectLimits(settings.limits, clock);
-  const { handshakeTimeout: handshakeTimeoutMs } = settings.limits;
   const tickets = company?.tickets ?? opened.use(new OwnTicketKeys(clock, settings.tls.ticketLifetime));
+  const onDropped = () => metrics.handshakesDroppedTotal.inc();
+  const handshakes = new HandshakeQueue({ limits: settings.limits, clock, onDropped });
   const door = {
     host,
     reusePort: company !== undefined,
@@ -100,7 +102,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     limits,
     tls: settings.tls,
     doors,
-    handshakeTimeoutMs,
+    handshakes,
     clock,
     log,
     metrics,
@@ -128,10 +130,13 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       enrollRatePerAddress: settings.limits.enrollRatePerAddress,
       intake,
       audience: mqtt.broker,
+      mqtt: mqtt.annex(),
     }),
   );
   const refresh = async () => {
     sessions.report(metrics);
+    metrics.handshakesUnderWay.set(handshakes.underWay);
+    metrics.handshakesWaiting.set(handshakes.waiting);
     const lagMs = directory.lagMs();
     metrics.directoryLagSeconds.set(Number.isFinite(lagMs) ? lagMs / 1000 : Number.POSITIVE_INFINITY);
     await telemetry.report(leftovers);
