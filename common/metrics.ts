@@ -15,8 +15,13 @@ export function openMetrics() {
   const registry = new Registry();
   const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
     new Counter({ name: `fleetgate_${name}`, help, labelNames, registers: [registry] });
-  const gauge = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
-    new Gauge({ name: `fleetgate_${name}`, help, labelNames, registers: [registry] });
+  /** `aggregator` says what the gauge of several workers together is. */
+  const gauge = <L extends string>(
+    name: string,
+    help: string,
+    labelNames: L[] = [],
+    aggregator: 'sum' | 'max' | 'min' = 'sum',
+  ) => new Gauge({ name: `fleetgate_${name}`, help, labelNames, aggregator, registers: [registry] });
   const histogram = <L extends string>(name: string, help: string, buckets: number[], labelNames: L[] = []) =>
     new Histogram({ name: `fleetgate_${name}`, help, buckets, labelNames, registers: [registry] });
 
@@ -56,10 +61,13 @@ export function openMetrics() {
       'From the acceptance of a command to the acknowledgement of its device.',
       latencyBuckets,
     ),
-    backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend']),
-    backendOldestPendingSeconds: gauge('backend_oldest_pending_seconds', 'Age of the oldest pending event.', [
-      'backend',
-    ]),
+    backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend'], 'min'),
+    backendOldestPendingSeconds: gauge(
+      'backend_oldest_pending_seconds',
+      'Age of the oldest pending event.',
+      ['backend'],
+      'max',
+    ),
     enrollmentsTotal: counter('enrollments_total', 'Enrollments.', ['result', 'reason']),
     renewalsTotal: counter('renewals_total', 'Renewals.', ['result', 'reason']),
     certificates: gauge('certificates', 'Certificates in the registry.', ['state']),
@@ -95,9 +103,14 @@ export function openMetrics() {
     directoryLagSeconds: gauge(
       'directory_lag_seconds',
       'How long ago the directory was last known to be complete.',
+      [],
+      'max',
     ),
+    workers: gauge('workers', 'Processes that hear devices.', [], 'max'),
+    workerRestartsTotal: counter('worker_restarts_total', 'Workers started in place of one that had ended.'),
   };
 
+  metrics.workers.set(1);
   for (const protocol of protocols) {
     metrics.connections.set({ protocol }, 0);
     metrics.connectsTotal.inc({ protocol, result: 'admitted', reason: 'none' }, 0);

@@ -168,12 +168,11 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
 
   const stack = opened.move();
   const close = () => stack.disposeAsync();
-  const url = (scheme: string, port: number) => `${scheme}://${reachable(host)}:${port}`;
   return {
     urls: {
-      mqtts: url('mqtts', mqtt.port),
-      https: url('https', https.port),
-      ...(ops && { ops: url('http', ops.port) }),
+      mqtts: urlOf('mqtts', host, mqtt.port),
+      https: urlOf('https', host, https.port),
+      ...(ops && { ops: urlOf('http', host, ops.port) }),
     },
     ports: { mqtts: mqtt.port, https: https.port },
     refresh,
@@ -184,7 +183,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 /** A wildcard address is reached by loopback; an IPv6 address stands in brackets. */
-function reachable(host: string): string {
+export function urlOf(scheme: string, host: string, port: number): string {
   const address = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  return address.includes(':') ? `[${address}]` : address;
+  return `${scheme}://${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
