@@ -11,6 +11,7 @@ import { mayRetain } from './admission/standing-right.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
 import { HandshakeQueue } from './door/handshake-queue.ts';
 import { HttpDoor } from './http/door.ts';
+import { Meters } from './limits/meters.ts';
 import { MqttDoor } from './mqtt/door.ts';
 import { Eviction } from './revocation/eviction.ts';
 import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
@@ -71,6 +72,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const limits = new ConnectLimits(settings.limits, clock);
   const onDropped = () => metrics.handshakesDroppedTotal.inc();
   const handshakes = new HandshakeQueue({ limits: settings.limits, clock, onDropped });
+  const { messageRatePatience: patienceMs, connections: size } = settings.limits;
+  const meters = new Meters({ clock, patienceMs, size });
   const door = {
     host,
     limits,
@@ -82,6 +85,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
     corridor,
     sessions,
+    meters,
   };
   const { intake } = telemetry;
   const mqtt = opened.use(

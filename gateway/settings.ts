@@ -97,6 +97,10 @@ export const limitSettings = Section(
       'Most connections that wait for their handshake, shared out like the handshakes; whoever exceeds its share loses the one that waits longest.',
       4,
     ),
+    messageRatePatience: Duration(
+      '2m',
+      'A device that has sent more than its limits of messages or bytes for so long is ended.',
+    ),
     maxIntroductions: Count(200, 'Most certificates of foreign CAs that are being made known at once.'),
     introductionTimeout: Duration('10s', 'A registry that has not answered for one by then is away.'),
     strangersPerAddress: Count(

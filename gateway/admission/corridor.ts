@@ -79,12 +79,14 @@ export class DirectoryCorridor implements Corridor {
     clientId: string | null,
     finding: Finding | undefined,
   ): (Admitted | Refused) & { arrival: Arrival } {
-    const rights = entry && rightsOf(this.#options.directory.role(entry.role), entry);
+    const { directory } = this.#options;
+    const terms = entry && directory.fleet(entry.fleet);
+    const rights = entry && rightsOf(directory.role(entry.role), entry, terms);
     const arrival = this.#arrival(peer, entry, clientId, rights?.severalSessions ?? false, finding);
     const fault = refusalOf(arrival);
     if (fault || !entry || !rights) return { admitted: false, fault: fault!, entry, rights, arrival };
     if (scopeOf(arrival) === 'renewal')
-      return { admitted: true, entry, rights: rightsOf(renewalRole, entry), arrival };
+      return { admitted: true, entry, rights: rightsOf(renewalRole, entry, terms), arrival };
     return { admitted: true, entry, rights, arrival };
   }
 

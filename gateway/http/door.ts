@@ -11,6 +11,7 @@ import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
 import type { Peer } from '../door/peer.ts';
+import type { Meters } from '../limits/meters.ts';
 import { denial } from '../sessions/rights.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
@@ -28,6 +29,7 @@ export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'o
   sessions: Sessions;
   intake: Intake;
   audience: Audience;
+  meters: Meters;
   ask: AskRegistry;
   enrollRatePerAddress: number;
 };

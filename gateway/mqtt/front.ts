@@ -15,6 +15,7 @@ import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import type { Peer } from '../door/peer.ts';
 import { readInPlace } from '../door/read-in-place.ts';
+import type { Meters } from '../limits/meters.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -39,6 +40,7 @@ export interface FrontParts {
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
+  meters: Meters;
   deadlines: Deadlines;
   clock: Clock;
   log: Logger;
@@ -213,7 +215,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   #converse(): void {
-    const { intake, broker, renewals, settings, metrics } = this.#parts;
+    const { intake, broker, renewals, meters, settings, metrics } = this.#parts;
     const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
@@ -222,6 +224,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       rights: this.rights,
       intake,
       audience: broker,
+      meters,
       settings,
     });
     this.#conversation = new Conversation({

@@ -19,7 +19,7 @@ import type { Tables } from './tables.ts';
 export const entrySelect = `
   SELECT c.fingerprint, c.serial, c.device, c.fleet, c.state AS certificate_state, d.state AS device_state,
          coalesce(d.role, d.assigned_role, f.role) AS role, d.attributes, c.not_before_ms, c.not_after_ms,
-         c.issuer, c.status_until_ms, c.renew_after_ms
+         c.issuer, c.status_until_ms, c.renew_after_ms, d.limits
   FROM certificates c JOIN devices d ON d.id = c.device JOIN fleets f ON f.id = d.fleet`;
 
 /** An issuer as the gateways need it; its row holds more. */
@@ -40,11 +40,22 @@ export const issuerOf = (row: IssuerRow): IssuerEntry => ({
   statusUntilMs: row.status_until_ms,
 });
 
+/** What the gateways must know of a fleet, out of its row. */
+export const termsOf = (
+  id: FleetId,
+  row: Pick<Tables['fleets'], 'grace_ms' | 'skew_ms' | 'limits'>,
+): FleetTerms => ({
+  id,
+  graceMs: row.grace_ms,
+  skewMs: row.skew_ms,
+  limits: row.limits === null ? null : JSON.parse(row.limits),
+});
+
 /** The values of `entrySelect` by their names. */
 function rowOf(values: unknown[]): EntryRow {
   const [fingerprint, serial, device, fleet, certificate_state, device_state, role, attributes, ...more] =
     values;
-  const [from, until, issuer, status_until_ms, renew_after_ms] = more;
+  const [from, until, issuer, status_until_ms, renew_after_ms, limits] = more;
   return {
     fingerprint,
     serial,
@@ -59,6 +70,7 @@ function rowOf(values: unknown[]): EntryRow {
     issuer,
     status_until_ms,
     renew_after_ms,
+    limits,
   } as EntryRow;
 }
 
@@ -79,7 +91,7 @@ export class FileDirectory implements Directory, Disposable {
   readonly #find: Statement<[string]>;
   readonly #ofDevice: Statement<[string], EntryRow>;
   readonly #role: Statement<[string], { document: string }>;
-  readonly #fleet: Statement<[string], { grace_ms: number; skew_ms: number }>;
+  readonly #fleet: Statement<[string], Pick<Tables['fleets'], 'grace_ms' | 'skew_ms' | 'limits'>>;
   readonly #allIssuers: Statement<[], IssuerRow>;
   #terms: { readonly byId: Map<FleetId, FleetTerms>; readonly asOf: number } = { byId: new Map(), asOf: -1 };
   #issuers: { readonly byId: ReadonlyMap<string, IssuerEntry>; readonly asOf: number } | undefined;
@@ -93,7 +105,7 @@ export class FileDirectory implements Directory, Disposable {
     this.#find = db.prepare<[string]>(`${entrySelect} WHERE c.fingerprint = ?`).raw();
     this.#ofDevice = db.prepare(`${entrySelect} WHERE c.device = ? AND c.fingerprint IS NOT NULL`);
     this.#role = db.prepare('SELECT document FROM roles WHERE name = ?');
-    this.#fleet = db.prepare('SELECT grace_ms, skew_ms FROM fleets WHERE id = ?');
+    this.#fleet = db.prepare('SELECT grace_ms, skew_ms, limits FROM fleets WHERE id = ?');
     this.#allIssuers = db.prepare(issuerSelect);
   }
 
@@ -146,7 +158,7 @@ export class FileDirectory implements Directory, Disposable {
     const known = this.#terms.byId.get(id);
     if (known) return known;
     const row = this.#fleet.get(id);
-    const terms = row && { id, graceMs: row.grace_ms, skewMs: row.skew_ms };
+    const terms = row && termsOf(id, row);
     if (terms) this.#terms.byId.set(id, terms);
     return terms;
   }
