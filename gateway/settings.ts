@@ -27,6 +27,10 @@ export const mqttSettings = Section(
       1000,
       'Most unacknowledged QoS 1 and 2 publishes of one device; announced to MQTT 5 clients.',
     ),
+    maxInflight: Count(
+      100,
+      'Most unacknowledged QoS 1 and 2 messages towards one 3.1.1 client; MQTT 5 clients set it by their Receive Maximum.',
+    ),
     maxSessionExpiry: Duration('1d', 'Longest that a session of a device that is away is kept.'),
     maxSessions: Count(100_000, 'Most sessions kept for devices that are away.'),
     maxRenewals: Count(500, 'Most renewals under way over all sessions; more are told to try again.'),

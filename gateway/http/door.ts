@@ -22,7 +22,10 @@ import { Receive } from './receive.ts';
 import { renewalPath, targetOf } from './routes.ts';
 import { HttpSession } from './session.ts';
 
-export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused' | 'alpn'> & {
+export type HttpDoorOptions = Omit<
+  ListenerOptions,
+  'port' | 'door' | 'onConnection' | 'onRefused' | 'alpn'
+> & {
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
   corridor: Corridor;
@@ -83,6 +86,7 @@ export class HttpDoor implements AsyncDisposable {
     });
     const listener = await Listener.open({
       ...options,
+      door: 'https',
       port: settings.port,
       alpn: ['http/1.1'],
       onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'https', result: 'refused', reason }),

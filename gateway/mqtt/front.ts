@@ -16,6 +16,7 @@ import type { Corridor } from '../admission/verdict.ts';
 import type { Peer } from '../door/peer.ts';
 import { readInPlace } from '../door/read-in-place.ts';
 import type { Meters } from '../limits/meters.ts';
+import type { Ownership } from '../sessions/ownership.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -26,10 +27,11 @@ import type { Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
 import type { Deadlines, Punctual } from './deadlines.ts';
-import { enter } from './entrance.ts';
+import { enter, takeOver } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
 import { Lane, type LaneHost, laneOf } from './lane.ts';
+import { Outbound, type OutboundHost } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
 
@@ -37,6 +39,7 @@ export interface FrontParts {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
+  ownership: Ownership;
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
@@ -50,7 +53,7 @@ export interface FrontParts {
 /** After our last word a peer has so long to take it. */
 const lastWordMs = 1_000;
 
-export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker {
+export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, OutboundHost {
   readonly peer: Peer;
   readonly #socket: TLSSocket;
   readonly #parts: FrontParts;
@@ -64,6 +67,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   #lane: Lane | null = null;
   #conversation: Conversation | null = null;
   #attachment: Attachment | null = null;
+  #outbound: Outbound | null = null;
   #whenAttached: ((attachment: Attachment) => void) | null = null;
   readonly #inbox = new Inbox(this);
   #refused = false;
@@ -122,6 +126,23 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   get attached(): Attachment | null {
     return this.#attachment;
+  }
+
+  get outboundMaximum(): number {
+    return this.#connect?.receiveMaximum ?? this.#parts.settings.maxInflight;
+  }
+
+  get greeted(): boolean {
+    return this.#greeted;
+  }
+
+  get outbound(): Outbound {
+    this.#outbound ??= new Outbound(this);
+    return this.#outbound;
+  }
+
+  get sent(): Outbound | null {
+    return this.#outbound;
   }
 
   write(bytes: Buffer): void {
@@ -188,14 +209,14 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       if (this.#ended || this.#closed) return;
       this.#trying(() => {
         this.#enter(asked, finding);
-        if (this.#attachment === null || this.#greeted) this.release();
+        if (this.#greeted) this.release();
       });
     });
   }
 
   /** Step by step; any may refuse by a Fault. */
   #enter(asked: Connect, finding: Finding | undefined): void {
-    const { sessions, broker, clock } = this.#parts;
+    const { sessions, clock } = this.#parts;
     const entrant = enter(this.protocol, this.peer, asked, finding, this.#parts);
     if (!entrant.admitted) {
       this.#refused = true;
@@ -205,9 +226,24 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.entry = entrant.entry;
     this.rights = entrant.rights;
     this.connectedAtMs = clock.now();
+    const former = takeOver(this, this.#parts);
     sessions.add(this);
     this.#keepAliveMs = keepAliveOf(connect, this.#parts.settings);
     this.#converse();
+    if (former === null) return this.#settle(connect);
+    this.hold();
+    void former.then(() => {
+      if (this.#ended || this.#closed) return;
+      this.#trying(() => {
+        this.#settle(connect);
+        if (this.#greeted) this.release();
+      });
+    });
+  }
+
+  /** Nobody else holds the session: CONNACK, from the broker's side if it has one. */
+  #settle(connect: Connect): void {
+    const { broker } = this.#parts;
     const needsBroker =
       connect.will !== null || connect.sessionExpirySeconds > 0 || broker.keeps(connect.clientId);
     if (needsBroker) this.#attach(connect);
@@ -243,6 +279,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.#greeted = true;
     this.write(greetingOf(this.#connect!, sessionPresent, settings));
     metrics.connectSeconds.observe((clock.elapsed() - this.#acceptedAtMs) / 1000);
+    this.#outbound?.begin();
   }
 
   attachment(use: (attachment: Attachment) => void): void {
@@ -350,13 +387,15 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   #close(): void {
-    const { deadlines, sessions, log, clock } = this.#parts;
+    const { deadlines, sessions, ownership, log, clock } = this.#parts;
     this.#closed = true;
     this.#ended = true;
     this.#inbox.close();
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#outbound?.close();
+    if (this.connectedAtMs !== 0) ownership.release(this);
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);
     const outcome = this.#goodbye ? 'disconnected' : this.#outcome;
     log.debug(
