@@ -15,7 +15,6 @@ import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import type { Peer } from '../door/peer.ts';
 import { readInPlace } from '../door/read-in-place.ts';
-import type { Meters } from '../limits/meters.ts';
 import type { Ownership } from '../sessions/ownership.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
@@ -30,12 +29,12 @@ import type { Deadlines, Punctual } from './deadlines.ts';
 import { enter, takeOver } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
-import { Lane, type LaneHost, laneOf } from './lane.ts';
+import { Lane, type LaneHost, type LaneParts, laneOf } from './lane.ts';
 import { Outbound, type OutboundHost } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
 
-export interface FrontParts {
+export interface FrontParts extends Pick<LaneParts, 'meters'> {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
@@ -43,7 +42,6 @@ export interface FrontParts {
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
-  meters: Meters;
   deadlines: Deadlines;
   clock: Clock;
   log: Logger;
