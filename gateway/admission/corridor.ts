@@ -22,6 +22,8 @@ export interface DirectoryCorridorOptions {
   clock: Clock;
   /** Told of every certificate that is admitted. */
   saw: (fingerprint: Fingerprint, nowMs: number) => void;
+  /** Who could come in otherwise: why it may not now, for how it behaves; null for nothing. */
+  conduct?: ((entry: DirectoryEntry) => Fault | null) | null;
   /** Age of the directory beyond which nobody is admitted. */
   maxLagMs: number;
 }
@@ -42,13 +44,21 @@ export class DirectoryCorridor implements Corridor {
   }
 
   judge(protocol: Protocol, peer: Peer, clientId: string | null, finding?: Finding): Verdict {
-    const { journal, metrics, clock, saw } = this.#options;
+    const { journal, metrics, clock, saw, conduct } = this.#options;
     // A finding that is older than what the feed has brought since is not heard.
     const entry = fresher(this.#entry(peer), finding?.entry);
-    const verdict = this.#verdict(peer, entry, clientId, finding);
+    const found = this.#verdict(peer, entry, clientId, finding);
+    const beyond = found.admitted && conduct && protocol !== 'https' ? conduct(found.entry) : null;
+    const verdict = beyond ? { ...found, admitted: false as const, fault: beyond } : found;
     const reason = verdict.admitted ? null : verdict.fault.kind;
     const nowMs = clock.now();
-    journal.add({ timeMs: nowMs, protocol, arrival: verdict.arrival, reason, beyond: null });
+    journal.add({
+      timeMs: nowMs,
+      protocol,
+      arrival: verdict.arrival,
+      reason,
+      beyond: beyond?.message ?? null,
+    });
     const result = verdict.admitted ? 'admitted' : 'refused';
     metrics.connectsTotal.inc({ protocol, result, reason: reason ?? 'none' });
     if (verdict.admitted) {
