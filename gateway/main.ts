@@ -12,6 +12,7 @@ import { ConnectLimits } from './door/connect-limits.ts';
 import { HandshakeQueue } from './door/handshake-queue.ts';
 import { OwnTicketKeys, type TicketKeys } from './door/ticket-keys.ts';
 import { HttpDoor } from './http/door.ts';
+import { Flapping } from './limits/flapping.ts';
 import { Meters } from './limits/meters.ts';
 import { MqttDoor } from './mqtt/door.ts';
 import type { NeighbourLine } from './mqtt/neighbours.ts';
@@ -19,7 +20,7 @@ import { Eviction } from './revocation/eviction.ts';
 import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
 import { type Ownership, soleOwner } from './sessions/ownership.ts';
 import { Sessions } from './sessions/sessions.ts';
-import type { GatewaySettings } from './settings.ts';
+import type { GatewaySettings, LimitSettings } from './settings.ts';
 import { leftoverSpools, spoolLabel } from './telemetry/leftover-spools.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
 import { Sightings } from './upstream/sightings.ts';
@@ -78,6 +79,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     new Sightings({ ask: line.ask, clock, log, intervalMs: settings.upstream.sightingInterval }),
   );
   const introduction = new Introduction({ directory, ask: line.ask, limits: settings.limits, clock });
+  const flapping = flappingOf(settings.limits, clock, metrics);
   const corridor = new DirectoryCorridor({
     directory,
     introduction,
@@ -85,6 +87,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
     clock,
     saw: (fingerprint, nowMs) => sightings.saw(fingerprint, nowMs),
+    conduct: flapping && ((entry) => flapping.judge(entry)),
     maxLagMs: settings.upstream.maxLag,
   });
   const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
@@ -169,6 +172,20 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Null when nobody is counted. */
+function flappingOf(limits: LimitSettings, clock: Clock, metrics: Metrics): Flapping | null {
+  const { flappingConnects: connects, flappingWindow, flappingBan, flappingLongestBan } = limits;
+  if (connects === 0) return null;
+  return new Flapping({
+    clock,
+    connects,
+    windowMs: flappingWindow,
+    banMs: flappingBan,
+    longestBanMs: flappingLongestBan,
+    onBan: () => metrics.flappingBansTotal.inc(),
+  });
 }
 
 /** A wildcard address is reached by loopback; an IPv6 address stands in brackets. */
