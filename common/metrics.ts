@@ -37,6 +37,16 @@ export function openMetrics() {
       'handshakes_dropped_total',
       'Connections whose place in the queue for a handshake went to a later one of their network.',
     ),
+    takeoversTotal: counter(
+      'takeovers_total',
+      'Sessions that a newer one of the same client id has ended, by whether it came from the same address.',
+      ['address'],
+    ),
+    flappingBansTotal: counter(
+      'flapping_bans_total',
+      'Times that a device was kept out for coming too often.',
+    ),
+    clonesSuspectedTotal: counter('clones_suspected_total', 'Times that a device was thought to be two.'),
     messagesAcceptedTotal: counter('messages_accepted_total', 'Events that became durable.', [
       'class',
       'protocol',
@@ -121,6 +131,7 @@ export function openMetrics() {
   for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
   for (const result of commandStates)
     metrics.commandsTotal.inc({ result: result === 'queued' ? 'sent' : result }, 0);
+  for (const address of ['same', 'other']) metrics.takeoversTotal.inc({ address }, 0);
   metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
   metrics.enrollmentsTotal.inc({ result: 'pending', reason: 'approval-pending' }, 0);
   for (const reason of faultKinds) metrics.enrollmentsTotal.inc({ result: 'refused', reason }, 0);

@@ -16,13 +16,15 @@ import { HandshakeQueue } from './door/handshake-queue.ts';
 import { Proxied } from './door/proxied.ts';
 import { OwnTicketKeys, type TicketKeys } from './door/ticket-keys.ts';
 import { HttpDoor } from './http/door.ts';
+import { Flapping } from './limits/flapping.ts';
+import { Meters } from './limits/meters.ts';
 import { MqttDoor } from './mqtt/door.ts';
 import type { NeighbourLine } from './mqtt/neighbours.ts';
 import { Eviction } from './revocation/eviction.ts';
 import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
 import { type Ownership, soleOwner } from './sessions/ownership.ts';
 import { Sessions } from './sessions/sessions.ts';
-import type { GatewaySettings, ProxySettings } from './settings.ts';
+import type { GatewaySettings, LimitSettings, ProxySettings } from './settings.ts';
 import { leftoverSpools, spoolLabel } from './telemetry/leftover-spools.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
 import { Sightings } from './upstream/sightings.ts';
@@ -81,6 +83,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     new Sightings({ ask: line.ask, clock, log, intervalMs: settings.upstream.sightingInterval }),
   );
   const introduction = new Introduction({ directory, ask: line.ask, limits: settings.limits, clock });
+  const flapping = flappingOf(settings.limits, clock, metrics);
   const corridor = new DirectoryCorridor({
     directory,
     introduction,
@@ -88,6 +91,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
     clock,
     saw: (fingerprint, nowMs) => sightings.saw(fingerprint, nowMs),
+    conduct: flapping && ((entry) => flapping.judge(entry)),
     maxLagMs: settings.upstream.maxLag,
   });
   const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
@@ -104,6 +108,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const tickets = company?.tickets ?? opened.use(new OwnTicketKeys(clock, settings.tls.ticketLifetime));
   const onDropped = () => metrics.handshakesDroppedTotal.inc();
   const handshakes = new HandshakeQueue({ limits: settings.limits, clock, onDropped });
+  const { messageRatePatience: patienceMs, connections: size } = settings.limits;
+  const meters = new Meters({ clock, patienceMs, size });
   const door = {
     host,
     reusePort: company !== undefined,
@@ -117,6 +123,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
     corridor,
     sessions,
+    meters,
     ownership: company?.ownership ?? soleOwner,
     neighbours: company?.neighbours ?? null,
     commands,
@@ -180,6 +187,20 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Null when nobody is counted. */
+function flappingOf(limits: LimitSettings, clock: Clock, metrics: Metrics): Flapping | null {
+  const { flappingConnects: connects, flappingWindow, flappingBan, flappingLongestBan } = limits;
+  if (connects === 0) return null;
+  return new Flapping({
+    clock,
+    connects,
+    windowMs: flappingWindow,
+    banMs: flappingBan,
+    longestBanMs: flappingLongestBan,
+    onBan: () => metrics.flappingBansTotal.inc(),
+  });
 }
 
 /** A wildcard address is reached by loopback; an IPv6 address stands in brackets. */

@@ -131,6 +131,24 @@ export const limitSettings = Section(
       'Most connections that wait for their handshake, shared out like the handshakes; whoever exceeds its share loses the one that waits longest.',
       4,
     ),
+    flappingConnects: Count(
+      0,
+      'Most MQTT connects of one device in the window; one that exceeds them is kept out for a while. 0 counts nobody; 30 suits most fleets.',
+      0,
+    ),
+    flappingWindow: Duration('1m', 'The window of `flappingConnects`.'),
+    flappingBan: Duration(
+      '1m',
+      'How long a device is kept out that has come too often; twice as long each time it goes on like that.',
+    ),
+    flappingLongestBan: Duration(
+      '1h',
+      'Longest that it is kept out, and how long it has to behave to begin anew.',
+    ),
+    messageRatePatience: Duration(
+      '2m',
+      'A device that has sent more than its limits of messages or bytes for so long is ended.',
+    ),
     maxIntroductions: Count(200, 'Most certificates of foreign CAs that are being made known at once.'),
     introductionTimeout: Duration('10s', 'A registry that has not answered for one by then is away.'),
     strangersPerAddress: Count(

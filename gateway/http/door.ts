@@ -16,6 +16,7 @@ import { Listener, type ListenerOptions } from '../door/listener.ts';
 import type { Peer } from '../door/peer.ts';
 import { hostOf } from '../door/read-peer.ts';
 import type { Wire } from '../door/wire.ts';
+import type { Meters } from '../limits/meters.ts';
 import { denial } from '../sessions/rights.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
@@ -45,6 +46,7 @@ export type HttpDoorOptions = Omit<
   sessions: Sessions;
   intake: Intake;
   audience: Audience;
+  meters: Meters;
   ask: AskRegistry;
   commands: CommandDesk;
   replies: Replies;

@@ -30,13 +30,13 @@ import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from 
 import { enter, takeOver } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
-import { Lane, type LaneHost } from './lane.ts';
+import { Lane, type LaneHost, type LaneParts } from './lane.ts';
 import { Outbound, type OutboundHost } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
 import { leaveWill } from './will.ts';
 
-export interface FrontParts {
+export interface FrontParts extends Pick<LaneParts, 'meters'> {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
@@ -262,7 +262,7 @@ export class Front
   }
 
   #converse(): void {
-    const { intake, broker, settings } = this.#parts;
+    const { intake, broker, meters, settings } = this.#parts;
     const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
@@ -271,6 +271,7 @@ export class Front
       rights: this.rights,
       intake,
       audience: broker,
+      meters,
       settings,
     });
     this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });

@@ -1,12 +1,11 @@
 /** Several workers are one gateway: whoever asks, wherever a device comes in. */
-import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { DeviceIdentity } from '../harness/api-client.ts';
 import { eventually } from '../harness/eventually.ts';
 import { House } from '../harness/house.ts';
 import { metricsOf } from '../harness/metrics-page.ts';
 import { connectDevice } from '../harness/mqtt-device.ts';
-import { packet, RawMqtt } from '../harness/raw-mqtt.ts';
+import { RawMqtt } from '../harness/raw-mqtt.ts';
 
 const workers = 2;
 const fleetSize = 40;
