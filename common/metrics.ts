@@ -42,6 +42,11 @@ export function openMetrics() {
       'messages_missed_total',
       'Messages of QoS 0 that a subscriber missed because too much was waiting to be read by it.',
     ),
+    messagesWithheldTotal: counter(
+      'messages_withheld_total',
+      'Messages that were not sent to a subscriber: longer than it takes, or expired.',
+      ['reason'],
+    ),
     backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend']),
     backendOldestPendingSeconds: gauge('backend_oldest_pending_seconds', 'Age of the oldest pending event.', [
       'backend',
@@ -91,6 +96,7 @@ export function openMetrics() {
     for (const eventClass of eventClasses)
       metrics.messagesAcceptedTotal.inc({ class: eventClass, protocol }, 0);
   }
+  for (const reason of ['too-large', 'expired']) metrics.messagesWithheldTotal.inc({ reason }, 0);
   for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
   metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
   metrics.enrollmentsTotal.inc({ result: 'pending', reason: 'approval-pending' }, 0);

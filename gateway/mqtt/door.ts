@@ -38,7 +38,7 @@ export class MqttDoor implements AsyncDisposable {
 
   static async open(options: MqttDoorOptions): Promise<MqttDoor> {
     const { settings, clock, log, metrics, mayRetain } = options;
-    const broker = await Broker.open({ settings, clock, log, metrics, mayRetain });
+    const broker = await Broker.open({ settings, clock, log, mayRetain });
     const deadlines = new Deadlines(clock);
     const fronts = new Set<Front>();
     const renewals = new Renewals({ ask: options.ask, settings, clock });

@@ -132,12 +132,20 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     return this.#greeted;
   }
 
-  get outbound(): Outbound {
-    this.#outbound ??= new Outbound(this);
-    return this.#outbound;
+  get congested(): boolean {
+    return this.#socket.writableNeedDrain;
   }
 
-  get sent(): Outbound | null {
+  whenEased(run: () => void): void {
+    this.#socket.once('drain', run);
+  }
+
+  mayHear(topic: string): boolean {
+    return this.rights.mayReceive(topic);
+  }
+
+  get outbound(): Outbound {
+    this.#outbound ??= new Outbound(this, this.#parts);
     return this.#outbound;
   }
 
@@ -275,7 +283,6 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   welcome(sessionPresent: boolean): void {
     const attachment = this.#attachment!;
-    if (sessionPresent) attachment.restored();
     if (!this.#greeted) this.#greet(sessionPresent);
     const use = this.#whenAttached;
     this.#whenAttached = null;
@@ -312,6 +319,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.#goodbye = !words.withWill;
     this.#attachment?.disconnected(words);
     this.#ended = true;
+    this.#outbound?.close();
     this.#inbox.close();
     this.#socket.end();
   }
@@ -331,6 +339,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
         corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
       this.#lastWord(fault);
       this.#ended = true;
+      this.#outbound?.close();
       this.#inbox.close();
       socket.destroySoon();
       clock.after(lastWordMs, () => socket.destroy());

@@ -24,8 +24,6 @@ export interface Speaker {
   attachment(use: (attachment: Attachment) => void): void;
   /** What leaves towards the client, made when it is first needed; it needs no broker. */
   readonly outbound: Outbound;
-  /** The same if it was needed yet. */
-  readonly sent: Outbound | null;
   /** The broker's side if there is one. */
   readonly attached: Attachment | null;
   /** The client says goodbye. */

@@ -1,7 +1,7 @@
 /** What a session subscribes to: SUBSCRIBE and UNSUBSCRIBE judged by its rights and handed to the broker, and answered. */
 import { Fault } from '#common/fault.ts';
 import type { MqttSettings } from '../settings.ts';
-import { suback } from './answers.ts';
+import { suback, unsuback } from './answers.ts';
 import type { Speaker } from './speaker.ts';
 import { readSubscribe, readUnsubscribe } from './subscribe-packet.ts';
 
@@ -26,10 +26,7 @@ export class Subscriptions {
     const codes: number[] = [];
     const granted = subscriptions.flatMap((asked) => {
       const most = speaker.rights.maySubscribe(asked.filter);
-      // Shared subscriptions are announced as not available (MQTT 5, section 3.2.2.3.13).
-      const shared = asked.filter.startsWith('$share/');
-      const code =
-        most === null ? refused : shared ? (speaker.version === 5 ? 0x9e : 0x80) : Math.min(asked.qos, most);
+      const code = most === null ? refused : Math.min(asked.qos, most);
       codes.push(code);
       return code < 0x80 ? [{ ...asked, qos: code as 0 | 1 | 2 }] : [];
     });
@@ -59,7 +56,11 @@ export class Subscriptions {
     const { packetId, filters } = readUnsubscribe(data, start, end, speaker.version, settings);
     speaker.attachment((attachment) => {
       speaker.hold();
-      attachment.unsubscribe(filters, packetId, () => speaker.release());
+      attachment.unsubscribe(filters, (error, codes) => {
+        if (error) return void speaker.end(Fault.of(error), { silence: false });
+        speaker.write(unsuback(packetId, codes, speaker.version));
+        speaker.release();
+      });
     });
   }
 }
