@@ -53,7 +53,7 @@ export class Attachment {
     const most = rights.maySubscribe(topic);
     if (most === null) return;
     listeners.add(subscriber.clientId, topic);
-    exchange.subscribe(subscriber, {
+    void exchange.subscribe(subscriber, {
       filter: topic,
       qos: Math.min(qos, most) as 0 | 1 | 2,
       noLocal: nl ?? false,
@@ -70,18 +70,21 @@ export class Attachment {
   ): void {
     const { subscriber, exchange, listeners, store } = this.#parts;
     const wanted: Subscription[] = [];
+    const known: Promise<unknown>[] = [];
     for (const { filter, qos, noLocal, retainAsPublished, retainHandling } of granted) {
       const subscription = { filter, qos, noLocal, retainAsPublished, identifier: subscriptionIdentifier };
       listeners.add(subscriber.clientId, filter);
-      const isNew = exchange.subscribe(subscriber, subscription);
+      const isNew = !subscriber.subscriptions.has(filter);
+      known.push(exchange.subscribe(subscriber, subscription));
       // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; never for a share (section 4.8.2).
       const wants = retainHandling === 0 || (retainHandling === 1 && isNew);
       if (wants && shareOf(filter) === null) wanted.push(subscription);
     }
-    const kept = subscriber.stored
-      ? store.addSubscriptions({ id: subscriber.clientId }, granted.map(storedOf(subscriptionIdentifier)))
-      : Promise.resolve();
-    kept.then(
+    if (subscriber.stored) {
+      const stored = granted.map(storedOf(subscriptionIdentifier));
+      known.push(store.addSubscriptions({ id: subscriber.clientId }, stored));
+    }
+    Promise.all(known).then(
       () => {
         done();
         void this.#deliverRetained(wanted);

@@ -7,6 +7,7 @@ import { Aedes, type AedesPublishPacket, type Client, type Subscription } from '
 import type { Cancel, Clock } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
+import type { Metrics } from '#common/metrics.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
@@ -15,6 +16,7 @@ import { type BrokerGuest, BrokerLink } from './broker-link.ts';
 import { Exchange } from './exchange.ts';
 import { Listeners } from './listeners.ts';
 import { type BrokerStore, mendStore } from './mended-store.ts';
+import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
 import type { Outbound } from './outbound.ts';
 import type { Properties } from './properties.ts';
 import { type MayRetain, Retained } from './retained.ts';
@@ -81,12 +83,17 @@ export class Broker implements Audience, AsyncDisposable {
     settings,
     clock,
     log,
+    metrics,
     mayRetain,
+    neighbours,
   }: {
     settings: MqttSettings;
     mayRetain: MayRetain;
+    /** Null for a gateway that is alone. */
+    neighbours: NeighbourLine | null;
     clock: Clock;
     log: Logger;
+    metrics: Metrics;
   }): Promise<Broker> {
     const retained = new Retained(mayRetain);
     const exchange = new Exchange(new Shares(() => storeOf(aedes)));
@@ -151,6 +158,10 @@ export class Broker implements Audience, AsyncDisposable {
       log.error({ error: error.message }, 'The broker reported an error.'),
     );
     const broker = new Broker(aedes, settings, clock, retained, exchange);
+    if (neighbours) {
+      const { mq } = aedes as unknown as { mq: Emitter };
+      new Neighbours(mq, broker.#listeners, neighbours, () => metrics.messagesMissedTotal.inc());
+    }
     (aedes as unknown as NodeJS.EventEmitter).on('sessionExpired', (client: Client) =>
       broker.#forget(client.id),
     );

@@ -14,6 +14,9 @@ import { shareOf } from './topic.ts';
 /** A listener of the broker itself. */
 type Listener = (packet: BrokerPacket, done: () => void) => void;
 
+/** Stands for the subscriptions of sessions, which are not called through it. */
+const unheard: Listener = () => {};
+
 interface Held {
   readonly subscriber: Subscriber;
   readonly subscription: Subscription;
@@ -45,6 +48,7 @@ export class Exchange {
     const held = this.#held.get(subscriber);
     if (!held) return;
     for (const one of held.values()) this.#tree.remove(one.subscription.filter, one);
+    for (const filter of subscriber.subscriptions.keys()) this.removeListener(filter, unheard);
     this.#shares.away(subscriber, kept);
     this.#held.delete(subscriber);
     if (this.#byClient.get(subscriber.clientId) === subscriber) this.#byClient.delete(subscriber.clientId);
@@ -55,28 +59,32 @@ export class Exchange {
     this.#shares.forget(clientId);
   }
 
-  /** Puts a subscription into force in the place of one with the same filter [MQTT-3.8.4-3]; whether there was none. */
-  subscribe(subscriber: Subscriber, subscription: Subscription): boolean {
+  /**
+   * Puts a subscription into force in the place of one with the same filter [MQTT-3.8.4-3]. Resolves when everybody knows
+   * who is to know.
+   */
+  subscribe(subscriber: Subscriber, subscription: Subscription): Promise<void> {
     const { filter } = subscription;
     const isNew = !subscriber.subscriptions.has(filter);
     const held = this.#held.get(subscriber);
-    if (!held) return isNew;
+    if (!held) return Promise.resolve();
     subscriber.subscriptions.set(filter, subscription);
     if (shareOf(filter) !== null) {
       this.#shares.join(subscriber.clientId, subscriber, subscription);
-      return isNew;
+    } else {
+      const older = held.get(filter);
+      if (older) this.#tree.remove(filter, older);
+      const one = { subscriber, subscription };
+      held.set(filter, one);
+      this.#tree.add(filter, one);
     }
-    const older = held.get(filter);
-    if (older) this.#tree.remove(filter, older);
-    const one = { subscriber, subscription };
-    held.set(filter, one);
-    this.#tree.add(filter, one);
-    return isNew;
+    return isNew ? new Promise((known) => void this.on(filter, unheard, known)) : Promise.resolve();
   }
 
   /** Whether there was such a subscription. */
   unsubscribe(subscriber: Subscriber, filter: string): boolean {
     if (!subscriber.subscriptions.delete(filter)) return false;
+    this.removeListener(filter, unheard);
     if (shareOf(filter) !== null) this.#shares.leave(subscriber.clientId, filter);
     const held = this.#held.get(subscriber);
     const one = held?.get(filter);
@@ -85,15 +93,15 @@ export class Exchange {
     return true;
   }
 
-  /** For the broker: its own listeners, few and on `$SYS`. */
+  /** For the broker: its own listeners, few and on `$SYS`. What sessions subscribe to passes here too, for who counts it. */
   on(filter: string, listener: Listener, done?: () => void): this {
-    this.#listeners.push({ filter: filter.split('/'), listener });
+    if (listener !== unheard) this.#listeners.push({ filter: filter.split('/'), listener });
     if (done) queueMicrotask(done);
     return this;
   }
 
   removeListener(_filter: string, listener: Listener, done?: () => void): this {
-    this.#listeners = this.#listeners.filter((one) => one.listener !== listener);
+    if (listener !== unheard) this.#listeners = this.#listeners.filter((one) => one.listener !== listener);
     if (done) queueMicrotask(done);
     return this;
   }

@@ -16,6 +16,8 @@ export interface Speaker {
   readonly maximumPacketSize: number;
   /** DER of the certificate that the handshake has proved. */
   readonly certificate: Buffer | null;
+  /** CONNACK has been sent. */
+  readonly greeted: boolean;
   write(bytes: Buffer): void;
   /** Nothing is read until `release`. */
   hold(): void;
