@@ -23,6 +23,8 @@ export class StoredSession {
   /** The store holds, or may hold, what is not in the window. */
   #behind: boolean;
   #reading = false;
+  /** What has left the window since the reading began. */
+  #landed: string[] = [];
   /** What is pushed comes from the store. */
   #filling = false;
 
@@ -58,7 +60,10 @@ export class StoredSession {
 
   /** A parcel of the window is over, and out of the store. */
   landed({ message }: Parcel): void {
-    this.#known.delete(keyOf(message.packet));
+    const key = keyOf(message.packet);
+    // What is being read may still show it.
+    if (this.#reading) this.#landed.push(key);
+    else this.#known.delete(key);
   }
 
   /** One that is not to be sent is taken out of the store; `packetId` is free for it. */
@@ -78,20 +83,26 @@ export class StoredSession {
     if (!this.#behind || this.#reading) return;
     this.#reading = true;
     this.#behind = false;
-    this.#read(into).then(
+    this.#fill(into).then(
       () => {
-        this.#reading = false;
+        this.#read();
         into.begin();
       },
       () => {
         // A store that cannot be read now is read again after what comes next.
-        this.#reading = false;
+        this.#read();
         this.#behind = true;
       },
     );
   }
 
-  async #read(into: Refillable): Promise<void> {
+  #read(): void {
+    this.#reading = false;
+    for (const key of this.#landed) this.#known.delete(key);
+    this.#landed = [];
+  }
+
+  async #fill(into: Refillable): Promise<void> {
     for await (const packet of this.queue.packets()) {
       if (into.closed) return;
       const { messageId } = packet;
