@@ -1,108 +1,18 @@
 /** What a subscriber gets: once, in order, as fast as it takes it, and again when it had not said that it has it. */
-import type { IConnectPacket, IPublishPacket, ISubscription } from 'mqtt-packet';
+import type { IConnectPacket } from 'mqtt-packet';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DeviceIdentity } from '../harness/api-client.ts';
+import { DeliveryHouse, heard, kept, leave, payloads, quiet, subscribe } from '../harness/delivery-house.ts';
 import { eventually } from '../harness/eventually.ts';
-import { House } from '../harness/house.ts';
 import { RawMqtt } from '../harness/raw-mqtt.ts';
 
-let house: House;
-let device: DeviceIdentity;
-let speaker: RawMqtt;
+let house: DeliveryHouse;
 beforeAll(async () => {
-  house = await House.start({ config: 'mqtt: { maxInflight: 3, maxQueuedSize: 32KiB }' });
-  device = await house.api.enroll('plant', 'd');
-  const rules = [
-    { allow: 'publish', pattern: 'x/#', retain: true },
-    { allow: 'subscribe', pattern: 'x/#' },
-  ];
-  const role = await house.api.call('PUT', '/v1/roles/wire', { severalSessions: true, rules });
-  expect(role.status).toBe(200);
-  await house.api.call('PATCH', '/v1/devices/d', { role: 'wire' });
-  speaker = await connect('speaker', { properties: { receiveMaximum: 1_000 } });
+  house = await DeliveryHouse.start('mqtt: { maxInflight: 3, maxQueuedSize: 32KiB }');
 });
-afterAll(async () => {
-  speaker[Symbol.dispose]();
-  await house[Symbol.asyncDispose]();
-});
+afterAll(() => house[Symbol.asyncDispose]());
 
-const connect = (name: string, options: Partial<IConnectPacket> = {}, version: 4 | 5 = 5): Promise<RawMqtt> =>
-  RawMqtt.connected({ ...device, id: `d:${name}` }, house.port('mqtts'), version, options);
-
-/** A session that outlives its connection. */
-const kept = { clean: false, properties: { sessionExpiryInterval: 600 } };
-
-type Asked = Partial<ISubscription> & { topic: string };
-
-async function subscribe(
-  raw: RawMqtt,
-  subscriptions: (string | Asked)[],
-  identifier?: number,
-): Promise<number[]> {
-  raw.sendPacket({
-    cmd: 'subscribe',
-    messageId: 1,
-    subscriptions: subscriptions.map((one) => ({
-      qos: 2,
-      ...(typeof one === 'string' ? { topic: one } : one),
-    })) as ISubscription[],
-    ...(identifier !== undefined && { properties: { subscriptionIdentifier: identifier } }),
-  });
-  return (await raw.next('suback')).granted;
-}
-
-let lastId = 0;
-/** Resolves when the gateway has it: who subscribes has been sent it, as far as it takes it. */
-async function publish(
-  topic: string,
-  payload: string | Buffer,
-  { from = speaker, qos = 1, ...rest }: { from?: RawMqtt; qos?: 0 | 1 | 2 } & Partial<IPublishPacket> = {},
-): Promise<void> {
-  lastId = (lastId % 60_000) + 1;
-  from.sendPacket({
-    cmd: 'publish',
-    topic,
-    payload,
-    qos,
-    messageId: lastId,
-    dup: false,
-    retain: false,
-    ...rest,
-  } as IPublishPacket);
-  if (qos === 0) return quiet(from);
-  await from.next(qos === 1 ? 'puback' : 'pubrec');
-  if (qos === 1) return;
-  from.sendPacket({ cmd: 'pubrel', messageId: lastId });
-  await from.next('pubcomp');
-}
-
-/** Everything that was on its way has arrived. */
-async function quiet(raw: RawMqtt): Promise<void> {
-  raw.sendPacket({ cmd: 'pingreq' });
-  await raw.next('pingresp');
-}
-
-/** The PUBLISHes that have come and were not looked at yet. */
-async function heard(raw: RawMqtt): Promise<IPublishPacket[]> {
-  await quiet(raw);
-  await quiet(raw);
-  const publishes = raw.packets.filter(({ cmd }) => cmd === 'publish') as IPublishPacket[];
-  raw.packets.splice(0, raw.packets.length, ...raw.packets.filter(({ cmd }) => cmd !== 'publish'));
-  return publishes;
-}
-const payloads = async (raw: RawMqtt): Promise<string[]> =>
-  (await heard(raw)).map(({ payload }) => payload.toString());
-
-async function leave(raw: RawMqtt): Promise<void> {
-  raw[Symbol.dispose]();
-  await eventually(() => expect(raw.closed).toBe(true));
-}
-
-async function metric(name: string): Promise<number> {
-  const text = await (await fetch(`${house.doors.ops}/metrics`)).text();
-  const line = text.split('\n').find((one) => one.startsWith(`fleetgate_${name} `));
-  return Number(line?.split(' ')[1]);
-}
+const connect: DeliveryHouse['connect'] = (...options) => house.connect(...options);
+const publish: DeliveryHouse['publish'] = (...message) => house.publish(...message);
 
 describe('Receive Maximum', () => {
   test.each([1, 2] as const)(
@@ -168,7 +78,7 @@ describe('Receive Maximum', () => {
 
 describe('Maximum Packet Size of the client', () => {
   test('[MQTT-3.1.2-24] [MQTT-3.1.2-25] a packet of exactly that size is sent, one byte more is not and counts as acknowledged', async () => {
-    const before = await metric('messages_withheld_total{reason="too-large"}');
+    const before = await house.metric('messages_withheld_total{reason="too-large"}');
     const options = {
       ...kept,
       properties: { ...kept.properties, maximumPacketSize: 100, receiveMaximum: 1 },
@@ -185,7 +95,7 @@ describe('Maximum Packet Size of the client', () => {
     expect(more).toEqual([]);
     raw.sendPacket({ cmd: 'puback', messageId: one!.messageId });
     await quiet(raw);
-    expect(await metric('messages_withheld_total{reason="too-large"}')).toBe(before + 2);
+    expect(await house.metric('messages_withheld_total{reason="too-large"}')).toBe(before + 2);
     await leave(raw);
     using again = await connect('small', { ...options, properties: kept.properties });
     expect(await heard(again)).toEqual([]);
@@ -246,7 +156,7 @@ describe('a session that comes back', () => {
 
   test('it is present though it subscribes to nothing, and gone after a clean start [MQTT-3.2.2-2]', async () => {
     await leave(await connect('bare', kept));
-    const raw = await RawMqtt.open(device, house.port('mqtts'));
+    const raw = await RawMqtt.open(house.device, house.house.port('mqtts'));
     raw.sendPacket({
       cmd: 'connect',
       protocolId: 'MQTT',
@@ -395,8 +305,8 @@ test('[MQTT-3.3.2-18] user properties keep their order, queued or not', async ()
   raw.socket.on('data', (chunk: Buffer) => frames.push(chunk));
   const topic = [0, 7, ...Buffer.from('x/users')];
   const body = [...topic, 0, 9, properties.length, ...properties, 49];
-  speaker.send([0x32, body.length, ...body]);
-  await speaker.next('puback');
+  house.speaker.send([0x32, body.length, ...body]);
+  await house.speaker.next('puback');
   await heard(raw);
   expect(Buffer.concat(frames).includes(Buffer.from(properties))).toBe(true);
 });
