@@ -88,7 +88,7 @@ export function suback(packetId: number, codes: readonly number[], version: 4 | 
   return Buffer.concat([Buffer.from([0x90]), lengthOf(body.length), Buffer.from(body)]);
 }
 
-/** UNSUBACK (section 3.11): codes in 5 only. */
+/** UNSUBACK (section 3.11): 3.1.1 has no codes. */
 export function unsuback(packetId: number, codes: readonly number[], version: 4 | 5): Buffer {
   const body = [packetId >> 8, packetId & 0xff, ...(version === 5 ? [0, ...codes] : [])];
   return Buffer.concat([Buffer.from([0xb0]), lengthOf(body.length), Buffer.from(body)]);

@@ -62,6 +62,10 @@ export class Attachment {
     });
   }
 
+  qosOf(filter: string): 0 | 1 | 2 | undefined {
+    return this.#parts.subscriber.subscriptions.get(filter)?.qos;
+  }
+
   /** Subscribes to what was granted; `done` when it is in force. What is retained is sent after that. */
   subscribe(
     granted: readonly AskedSubscription[],

@@ -12,6 +12,8 @@ import type { Metrics } from '#common/metrics.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
+import type { CommandDesk } from '../commands/desk.ts';
+import type { Replies } from '../commands/replies.ts';
 import type { Peer } from '../door/peer.ts';
 import { readWire, tlsOf, type Wire, type WireReader } from '../door/wire.ts';
 import type { Ownership } from '../sessions/ownership.ts';
@@ -28,14 +30,14 @@ import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from 
 import { enter, takeOver } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
-import { Lane, type LaneHost } from './lane.ts';
+import { Lane, type LaneHost, type LaneParts } from './lane.ts';
 import { Outbound } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
 import { WayOut } from './way-out.ts';
 import { leaveWill } from './will.ts';
 
-export interface FrontParts {
+export interface FrontParts extends Pick<LaneParts, 'meters'> {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
@@ -43,6 +45,8 @@ export interface FrontParts {
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
+  commands: CommandDesk;
+  replies: Replies;
   deadlines: Deadlines;
   clock: Clock;
   log: Logger;
@@ -87,7 +91,6 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.#lastSeenMs = parts.clock.elapsed();
     parts.deadlines.add(this);
     readWire(socket, this);
-    socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#close());
   }
 
@@ -127,14 +130,21 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     return this.#attachment;
   }
 
+  get filters(): readonly string[] {
+    return this.#conversation?.filters ?? [];
+  }
+
+  get outboundMaximum(): number {
+    return this.#connect?.receiveMaximum ?? this.#parts.settings.maxInflight;
+  }
+
   get greeted(): boolean {
     return this.#greeted;
   }
 
   get outbound(): Outbound {
     if (this.#outbound === null) {
-      const maximum = this.#connect?.receiveMaximum ?? this.#parts.settings.maxInflight;
-      this.#outbound = new Outbound(new WayOut(this, this.#socket, maximum), this.#parts);
+      this.#outbound = new Outbound(new WayOut(this, this.#socket), this.#parts);
     }
     return this.#outbound;
   }
@@ -215,7 +225,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   /** Step by step; any may refuse by a Fault. */
   #enter(asked: Connect, finding: Finding | undefined): void {
     const { sessions, clock } = this.#parts;
-    const entrant = enter(this.protocol, this.peer, asked, finding, this.#parts);
+    const entrant = enter(this.protocol, this.peer, asked, tlsOf(this.#socket), finding, this.#parts);
     if (!entrant.admitted) {
       this.#refused = true;
       throw entrant.fault;
@@ -249,7 +259,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   #converse(): void {
-    const { intake, broker, renewals, settings, metrics } = this.#parts;
+    const { intake, broker, meters, settings } = this.#parts;
     const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
@@ -258,17 +268,10 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       rights: this.rights,
       intake,
       audience: broker,
+      meters,
       settings,
     });
-    this.#conversation = new Conversation({
-      speaker: this,
-      lane: this.#lane,
-      intake,
-      broker,
-      renewals,
-      settings,
-      metrics,
-    });
+    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });
   }
 
   #greet(sessionPresent: boolean): void {
@@ -293,6 +296,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   welcome(sessionPresent: boolean): void {
     const attachment = this.#attachment!;
     if (!this.#greeted) this.#greet(sessionPresent);
+    if (sessionPresent) this.#conversation?.restored();
     const use = this.#whenAttached;
     this.#whenAttached = null;
     if (use) use(attachment);
@@ -340,8 +344,11 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       this.#outcome = fault.kind;
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
-        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
-      this.#lastWord(fault);
+        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
+      const { version, wantsReasons } = this;
+      const said = this.#connect !== null;
+      const word = lastWordOf(fault, { said, greeted: this.#greeted, version, wantsReasons });
+      if (word) this.write(word);
       this.#ended = true;
       this.#outbound?.close();
       this.#inbox.close();
@@ -349,13 +356,6 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       clock.after(lastWordMs, () => socket.destroy());
     }
     return closed;
-  }
-
-  #lastWord(fault: Fault): void {
-    const { version, wantsReasons } = this;
-    const acquaintance = { said: this.#connect !== null, greeted: this.#greeted, version, wantsReasons };
-    const word = lastWordOf(fault, acquaintance);
-    if (word) this.write(word);
   }
 
   checkDeadlines(nowMs: number): void {
@@ -380,6 +380,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#conversation?.close();
     this.#outbound?.close();
     if (this.connectedAtMs !== 0) ownership.release(this);
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);

@@ -6,6 +6,7 @@ import { shareOf } from './topic.ts';
 const lanes = [
   ['devices', '+', 'telemetry'],
   ['devices', '+', 'events'],
+  ['devices', '+', 'commands', '+', 'reply'],
 ];
 
 export class Listeners {
@@ -16,7 +17,7 @@ export class Listeners {
   #filters: readonly (readonly string[])[] = [];
 
   add(clientId: string, filter: string): void {
-    if (!couldHear(filter)) return;
+    if (!couldHear(filter) || isOwnCommands(clientId, filter)) return;
     const filters = this.#byClient.get(clientId) ?? new Set();
     this.#byClient.set(clientId, filters.add(filter));
     this.#gather();
@@ -63,6 +64,12 @@ export class Listeners {
 
 /** What a filter matches, whoever shares it. */
 const plainOf = (filter: string): string => shareOf(filter)?.filter ?? filter;
+
+/** Its own commands and replies, of which every device may have a filter: it does not hear them from here. */
+function isOwnCommands(clientId: string, filter: string): boolean {
+  const [root, device, room] = filter.split('/', 3);
+  return root === 'devices' && room === 'commands' && device === clientId.split(/[/:]/, 1)[0];
+}
 
 /** Whether a filter can match a topic of the lane at all: level by level, a wildcard on either side agrees. */
 export function couldHear(filter: string): boolean {

@@ -1,19 +1,17 @@
 /** The connection as its outbound messages see it: whether the client reads, what it takes, what it may hear. */
 import type { Fault } from '#common/fault.ts';
 import type { Wire } from '../door/wire.ts';
+import { isCommandTopic } from './command-topic.ts';
 import type { OutboundHost } from './outbound.ts';
 import type { Speaker } from './speaker.ts';
 
 export class WayOut implements OutboundHost {
-  readonly outboundMaximum: number;
   readonly #speaker: Speaker;
   readonly #socket: Wire;
 
-  /** `outboundMaximum` is the client's Receive Maximum, or ours for one that has none. */
-  constructor(speaker: Speaker, socket: Wire, outboundMaximum: number) {
+  constructor(speaker: Speaker, socket: Wire) {
     this.#speaker = speaker;
     this.#socket = socket;
-    this.outboundMaximum = outboundMaximum;
   }
 
   get version(): 4 | 5 {
@@ -22,6 +20,10 @@ export class WayOut implements OutboundHost {
 
   get maximumPacketSize(): number {
     return this.#speaker.maximumPacketSize;
+  }
+
+  get outboundMaximum(): number {
+    return this.#speaker.outboundMaximum;
   }
 
   get greeted(): boolean {
@@ -37,7 +39,10 @@ export class WayOut implements OutboundHost {
   }
 
   mayHear(topic: string): boolean {
-    return this.#speaker.rights.mayReceive(topic);
+    const { rights, device } = this.#speaker;
+    // A device has its commands from the registry, and its own replies are no news to it.
+    if (isCommandTopic(topic) && topic.startsWith(`devices/${device}/`)) return false;
+    return rights.mayReceive(topic);
   }
 
   write(bytes: Buffer): void {
