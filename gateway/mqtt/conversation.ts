@@ -1,7 +1,7 @@
 /**
  * What an admitted session says, packet by packet. Telemetry goes down the lane; subscriptions and other publishes go to
- * the broker by call; acknowledgements of what the broker sent pass as they are. Each handler says whether the packet was
- * taken: one that was not stays in the buffer until there is room.
+ * the broker by call; acknowledgements end what is outbound. Each handler says whether the packet was taken: one that was
+ * not stays in the buffer until there is room.
  */
 import { Fault } from '#common/fault.ts';
 import type { Metrics } from '#common/metrics.ts';
@@ -110,9 +110,7 @@ export class Conversation {
           speaker.version,
           settings.maxUserProperties,
         );
-        // The packet as it came: these never have a body of 128 bytes unless they carry properties.
-        if (!speaker.sent?.acknowledge(type, packetId, reasonCode))
-          speaker.attached?.inject(frameOf(head, data, start, end));
+        speaker.outbound.acknowledge(type, packetId, reasonCode);
         return true;
       }
       case 6:
@@ -213,8 +211,9 @@ export class Conversation {
       return true;
     }
     // The payload is copied: the broker keeps it longer than the socket's buffer lives.
-    const { device } = speaker;
-    const message = { topic: route.topic, payload: Buffer.from(payload), qos, retain, properties, device };
+    const { device, clientId } = speaker;
+    const bytes = Buffer.from(payload);
+    const message = { topic: route.topic, payload: bytes, qos, retain, properties, device, clientId };
     if (qos === 0) {
       broker.publish(message, () => {});
       return true;
@@ -330,10 +329,3 @@ const deaf = new Fault(
   'conflict',
   'Nothing was renewed, since this session would not hear of it: subscribe to accepted and rejected first.',
 );
-
-/** Header and body of a packet whose header was split off; a copy. */
-function frameOf(head: number, data: Buffer, start: number, end: number): Buffer {
-  const length = end - start;
-  const header = length < 0x80 ? [head, length] : [head, (length & 0x7f) | 0x80, length >> 7];
-  return Buffer.concat([Buffer.from(header), data.subarray(start, end)]);
-}

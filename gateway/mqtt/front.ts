@@ -31,9 +31,10 @@ import { enter, takeOver } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
 import { Lane, type LaneHost, type LaneParts } from './lane.ts';
-import { Outbound, type OutboundHost } from './outbound.ts';
+import { Outbound } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
+import { WayOut } from './way-out.ts';
 import { leaveWill } from './will.ts';
 
 export interface FrontParts extends Pick<LaneParts, 'meters'> {
@@ -55,9 +56,7 @@ export interface FrontParts extends Pick<LaneParts, 'meters'> {
 /** After our last word a peer has so long to take it. */
 const lastWordMs = 1_000;
 
-export class Front
-  implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, OutboundHost, WireReader
-{
+export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, WireReader {
   readonly peer: Peer;
   readonly #socket: Wire;
   readonly #parts: FrontParts;
@@ -144,11 +143,9 @@ export class Front
   }
 
   get outbound(): Outbound {
-    this.#outbound ??= new Outbound(this);
-    return this.#outbound;
-  }
-
-  get sent(): Outbound | null {
+    if (this.#outbound === null) {
+      this.#outbound = new Outbound(new WayOut(this, this.#socket), this.#parts);
+    }
     return this.#outbound;
   }
 
@@ -298,7 +295,6 @@ export class Front
 
   welcome(sessionPresent: boolean): void {
     const attachment = this.#attachment!;
-    if (sessionPresent) attachment.restored();
     if (!this.#greeted) this.#greet(sessionPresent);
     if (sessionPresent) this.#conversation?.restored();
     const use = this.#whenAttached;
@@ -331,6 +327,7 @@ export class Front
     this.#goodbye = !words.withWill;
     this.#attachment?.disconnected(words);
     this.#ended = true;
+    this.#outbound?.close();
     this.#inbox.close();
     this.#socket.end();
   }
@@ -353,6 +350,7 @@ export class Front
       const word = lastWordOf(fault, { said, greeted: this.#greeted, version, wantsReasons });
       if (word) this.write(word);
       this.#ended = true;
+      this.#outbound?.close();
       this.#inbox.close();
       socket.destroySoon(fault.kind);
       clock.after(lastWordMs, () => socket.destroy());

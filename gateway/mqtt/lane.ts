@@ -19,6 +19,7 @@ import { checkTopicName, isRenewalTopic } from './topic.ts';
 /** What the lane needs of its connection. */
 export interface LaneHost {
   readonly version: 4 | 5;
+  readonly clientId: string;
   write(bytes: Buffer): void;
   /** An event could not be made durable: the connection cannot go on as if it were. */
   end(fault: Fault, options: { silence: boolean }): Promise<void>;
@@ -141,7 +142,7 @@ export class Lane implements Waiter {
     } else if (qos === 1) this.#inFlight += 1;
     const ticket = qos === 2 ? packetId | 0x10000 : packetId;
     intake.accept(origin, route.class!, route.channel, contentType, payload, qos === 0 ? null : this, ticket);
-    if (audience.wants(route.topic)) audience.deliver(route.topic, payload, qos, contentType);
+    if (audience.wants(route.topic)) audience.deliver(route.topic, payload, qos, contentType, host.clientId);
   }
 
   /** Books an inbound QoS 2 PUBLISH that goes to the broker: false when it was taken before. */
