@@ -27,12 +27,14 @@ import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
 import type { Deadlines, Punctual } from './deadlines.ts';
 import { enter, takeOver } from './entrance.ts';
+import { errorWord } from './error-topic.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
-import { Lane, type LaneHost, laneOf } from './lane.ts';
+import { Lane, type LaneHost } from './lane.ts';
 import { Outbound, type OutboundHost } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
+import { willToIntake } from './will.ts';
 
 export interface FrontParts {
   settings: MqttSettings;
@@ -98,6 +100,10 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     return this.#connect?.version ?? this.#spoken;
   }
 
+  get said(): boolean {
+    return this.#connect !== null;
+  }
+
   get clientId(): string {
     return this.#connect?.clientId ?? '';
   }
@@ -143,8 +149,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     return this.#outbound;
   }
 
-  write(bytes: Buffer): void {
-    if (!this.#ended) this.#socket.write(bytes);
+  write(bytes: Buffer | null): void {
+    if (bytes && !this.#ended) this.#socket.write(bytes);
   }
 
   hold(): void {
@@ -175,7 +181,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   /** Before CONNECT nothing else is worth waiting for [MQTT-3.1.0-1]. */
   get awaitsConnect(): boolean {
-    return this.#connect === null;
+    return !this.said;
   }
 
   takeFrame(head: number, data: Buffer, frameStart: number, start: number, end: number): boolean {
@@ -202,11 +208,16 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     const { corridor } = this.#parts;
     this.#connect = asked;
     if (corridor.isKnown(this.peer)) return this.#enter(asked, undefined);
+    this.#later(corridor.findOut(this.peer, peerChain(this.#socket)), (found) => this.#enter(asked, found));
+  }
+
+  /** Goes on when the answer is there, if the peer still is. */
+  #later<T>(answer: Promise<T>, run: (value: T) => void): void {
     this.hold();
-    void corridor.findOut(this.peer, peerChain(this.#socket)).then((finding) => {
+    void answer.then((value) => {
       if (this.#ended || this.#closed) return;
       this.#trying(() => {
-        this.#enter(asked, finding);
+        run(value);
         if (this.#greeted) this.release();
       });
     });
@@ -221,6 +232,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       throw entrant.fault;
     }
     const { connect } = entrant;
+    this.#connect = connect;
     this.entry = entrant.entry;
     this.rights = entrant.rights;
     this.connectedAtMs = clock.now();
@@ -228,15 +240,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     sessions.add(this);
     this.#keepAliveMs = keepAliveOf(connect, this.#parts.settings);
     this.#converse();
-    if (former === null) return this.#settle(connect);
-    this.hold();
-    void former.then(() => {
-      if (this.#ended || this.#closed) return;
-      this.#trying(() => {
-        this.#settle(connect);
-        if (this.#greeted) this.release();
-      });
-    });
+    if (former === null) this.#settle(connect);
+    else this.#later(former, () => this.#settle(connect));
   }
 
   /** Nobody else holds the session: CONNACK, from the broker's side if it has one. */
@@ -250,11 +255,10 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   #converse(): void {
     const { intake, broker, renewals, settings, metrics } = this.#parts;
-    const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
       device: this.device,
-      origin,
+      origin: intake.origin(this.entry.fleet, this.entry.device, this.protocol),
       rights: this.rights,
       intake,
       audience: broker,
@@ -310,13 +314,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       void this.end(new Fault('unavailable', 'The broker has ended this session.'), { silence: false });
   }
 
-  will({ topic, payload, qos }: { topic: string; payload: Buffer; qos: number }): void {
-    const { intake } = this.#parts;
-    const lane = laneOf(topic, this.device);
-    if (!lane) return;
-    if (intake.full && qos === 0) return intake.dropped();
-    const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
-    intake.accept(origin, lane.class, lane.channel, '', payload, null, 0);
+  will(packet: { topic: string; payload: Buffer; qos: number }): void {
+    willToIntake(packet, this.#connect?.will?.contentType ?? '', this, this.#parts.intake);
   }
 
   renew(entry: DirectoryEntry, rights: Rights): void {
@@ -346,7 +345,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
         corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
-      this.#lastWord(fault);
+      this.write(lastWordOf(fault, this, clock.now()));
       this.#ended = true;
       this.#inbox.close();
       socket.destroySoon();
@@ -355,11 +354,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     return closed;
   }
 
-  #lastWord(fault: Fault): void {
-    const { version, wantsReasons } = this;
-    const acquaintance = { said: this.#connect !== null, greeted: this.#greeted, version, wantsReasons };
-    const word = lastWordOf(fault, acquaintance);
-    if (word) this.write(word);
+  tell(fault: Fault): void {
+    this.write(errorWord(fault, this, this.#parts.clock.now()));
   }
 
   checkDeadlines(nowMs: number): void {

@@ -1,7 +1,10 @@
 /** The Will of a CONNECT: checked when it is left, since nobody is there to be refused when it leaves. */
 import { Fault } from '#common/fault.ts';
 import type { Rights } from '../sessions/rights.ts';
+import type { Session } from '../sessions/session.ts';
+import type { Intake } from '../telemetry/intake.ts';
 import type { Connect } from './connect-packet.ts';
+import { laneOf } from './lane.ts';
 import { isRenewalTopic } from './topic.ts';
 
 /** Faults `will-not-allowed`. */
@@ -16,4 +19,25 @@ export function judgeWill(
     throw new Fault('will-not-allowed', `A Will has at most ${maxWillSize} bytes here.`);
   if (!rights.mayPublish(will.topic, will.qos, will.retain) || isRenewalTopic(will.topic, device))
     throw new Fault('will-not-allowed', `This device may not leave a Will on ${will.topic}.`);
+}
+
+/** A Will on the device's own telemetry or event topics goes the way of telemetry, unacknowledged; any other does not. */
+export function willToIntake(
+  { topic, payload, qos }: { topic: string; payload: Buffer; qos: number },
+  contentType: string,
+  { entry: { fleet, device }, protocol }: Pick<Session, 'entry' | 'protocol'>,
+  intake: Intake,
+): void {
+  const lane = laneOf(topic, device);
+  if (!lane) return;
+  if (intake.full && qos === 0) return intake.dropped();
+  intake.accept(
+    intake.origin(fleet, device, protocol),
+    lane.class,
+    lane.channel,
+    contentType,
+    payload,
+    null,
+    0,
+  );
 }
