@@ -4,7 +4,7 @@ import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Admitted, Corridor, Refused } from '../admission/verdict.ts';
-import type { Peer } from '../door/peer.ts';
+import type { Handshake, Peer } from '../door/peer.ts';
 import type { Ownership } from '../sessions/ownership.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
@@ -23,6 +23,7 @@ export function enter(
   protocol: Protocol,
   peer: Peer,
   asked: Connect,
+  handshake: Handshake,
   finding: Finding | undefined,
   { corridor, settings }: EntranceParts,
 ): (Admitted & { readonly connect: Connect }) | Refused {
@@ -31,7 +32,7 @@ export function enter(
     throw new Fault('unauthenticated', 'The client certificate is the only authentication method here.');
   // 3.1.1 may leave its id to us only for a session that is not kept [MQTT-3.1.3-8].
   const unnamed = asked.clientId === '' && (asked.version === 5 || asked.clean);
-  const verdict = corridor.judge(protocol, peer, unnamed ? null : asked.clientId, finding);
+  const verdict = corridor.judge(protocol, peer, unnamed ? null : asked.clientId, handshake, finding);
   if (!verdict.admitted) return verdict;
   const { entry, rights } = verdict;
   const named = unnamed ? withClientId(asked, freeId(entry.device, rights)) : asked;

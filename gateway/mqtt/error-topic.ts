@@ -12,17 +12,16 @@ export interface Listener {
   readonly version: 4 | 5;
   readonly device: string;
   readonly maximumPacketSize: number;
-  /** What it has subscribed to, if anything. */
-  readonly attached: { readonly filters: readonly string[] } | null;
+  /** What it has subscribed to. */
+  readonly filters: readonly string[];
 }
 
 /** The PUBLISH that tells it; null when it does not listen, or takes no packet that long. */
 export function errorWord(fault: Fault, listener: Listener, nowMs: number): Buffer | null {
-  const { version, device, maximumPacketSize, attached } = listener;
-  if (attached === null) return null;
+  const { version, device, maximumPacketSize, filters } = listener;
   const topic = `devices/${device}/errors`;
   const levels = topic.split('/');
-  if (!attached.filters.some((filter) => filterMatches(filter.split('/'), levels))) return null;
+  if (!filters.some((filter) => filterMatches(filter.split('/'), levels))) return null;
   const { correlation = null, topic: about } = fault.fields;
   const told = {
     code: fault.kind,

@@ -3,7 +3,6 @@
  * the gateway, and ends. A session that needs nothing of a broker never meets one; one that does is attached when it
  * first needs it.
  */
-import type { TLSSocket } from 'node:tls';
 import type { Clock } from '#common/clock.ts';
 import type { DirectoryEntry } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
@@ -13,8 +12,10 @@ import type { Metrics } from '#common/metrics.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
+import type { CommandDesk } from '../commands/desk.ts';
+import type { Replies } from '../commands/replies.ts';
 import type { Peer } from '../door/peer.ts';
-import { readInPlace } from '../door/read-in-place.ts';
+import { readWire, tlsOf, type Wire, type WireReader } from '../door/wire.ts';
 import type { Ownership } from '../sessions/ownership.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
@@ -25,18 +26,18 @@ import type { Attachment } from './attachment.ts';
 import type { Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
-import type { Deadlines, Punctual } from './deadlines.ts';
+import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
 import { enter, takeOver } from './entrance.ts';
 import { errorWord } from './error-topic.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
-import { Lane, type LaneHost } from './lane.ts';
+import { Lane, type LaneHost, type LaneParts } from './lane.ts';
 import { Outbound, type OutboundHost } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
-import { willToIntake } from './will.ts';
+import { leaveWill } from './will.ts';
 
-export interface FrontParts {
+export interface FrontParts extends Pick<LaneParts, 'meters'> {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
@@ -44,6 +45,8 @@ export interface FrontParts {
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
+  commands: CommandDesk;
+  replies: Replies;
   deadlines: Deadlines;
   clock: Clock;
   log: Logger;
@@ -53,9 +56,11 @@ export interface FrontParts {
 /** After our last word a peer has so long to take it. */
 const lastWordMs = 1_000;
 
-export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, OutboundHost {
+export class Front
+  implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, OutboundHost, WireReader
+{
   readonly peer: Peer;
-  readonly #socket: TLSSocket;
+  readonly #socket: Wire;
   readonly #parts: FrontParts;
   readonly #acceptedAtMs: number;
   connectedAtMs = 0;
@@ -80,15 +85,14 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   #keepAliveMs = 0;
   #outcome = 'closed by the client';
 
-  constructor(socket: TLSSocket, peer: Peer, acceptedAtMs: number, parts: FrontParts) {
+  constructor(socket: Wire, peer: Peer, acceptedAtMs: number, parts: FrontParts) {
     this.#socket = socket;
     this.peer = peer;
     this.#parts = parts;
     this.#acceptedAtMs = acceptedAtMs;
     this.#lastSeenMs = parts.clock.elapsed();
     parts.deadlines.add(this);
-    readInPlace(socket, (chunk) => this.#read(chunk));
-    socket.on('end', () => socket.destroy());
+    readWire(socket, this);
     socket.on('close', () => this.#close());
   }
 
@@ -98,10 +102,6 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   get version(): 4 | 5 {
     return this.#connect?.version ?? this.#spoken;
-  }
-
-  get said(): boolean {
-    return this.#connect !== null;
   }
 
   get clientId(): string {
@@ -125,11 +125,15 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   get certificate(): Buffer | null {
-    return this.#socket.getPeerX509Certificate()?.raw ?? null;
+    return tlsOf(this.#socket).getPeerX509Certificate()?.raw ?? null;
   }
 
   get attached(): Attachment | null {
     return this.#attachment;
+  }
+
+  get filters(): readonly string[] {
+    return this.#conversation?.filters ?? [];
   }
 
   get outboundMaximum(): number {
@@ -169,9 +173,13 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     if (this.#inbox.held && this.version === 4) this.release();
   }
 
-  #read(chunk: Buffer): void {
+  heard(chunk: Buffer): void {
     this.#lastSeenMs = this.#parts.deadlines.nowMs;
     this.#trying(() => this.#inbox.read(chunk));
+  }
+
+  misheard(fault: Fault): void {
+    void this.end(fault, { silence: false });
   }
 
   get frameLimit(): number {
@@ -181,7 +189,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   /** Before CONNECT nothing else is worth waiting for [MQTT-3.1.0-1]. */
   get awaitsConnect(): boolean {
-    return !this.said;
+    return this.#connect === null;
   }
 
   takeFrame(head: number, data: Buffer, frameStart: number, start: number, end: number): boolean {
@@ -208,7 +216,9 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     const { corridor } = this.#parts;
     this.#connect = asked;
     if (corridor.isKnown(this.peer)) return this.#enter(asked, undefined);
-    this.#later(corridor.findOut(this.peer, peerChain(this.#socket)), (found) => this.#enter(asked, found));
+    this.#later(corridor.findOut(this.peer, peerChain(tlsOf(this.#socket))), (found) =>
+      this.#enter(asked, found),
+    );
   }
 
   /** Goes on when the answer is there, if the peer still is. */
@@ -226,7 +236,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   /** Step by step; any may refuse by a Fault. */
   #enter(asked: Connect, finding: Finding | undefined): void {
     const { sessions, clock } = this.#parts;
-    const entrant = enter(this.protocol, this.peer, asked, finding, this.#parts);
+    const entrant = enter(this.protocol, this.peer, asked, tlsOf(this.#socket), finding, this.#parts);
     if (!entrant.admitted) {
       this.#refused = true;
       throw entrant.fault;
@@ -254,7 +264,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   #converse(): void {
-    const { intake, broker, renewals, settings, metrics } = this.#parts;
+    const { intake, broker, meters, settings } = this.#parts;
     this.#lane = new Lane({
       host: this,
       device: this.device,
@@ -262,17 +272,10 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       rights: this.rights,
       intake,
       audience: broker,
+      meters,
       settings,
     });
-    this.#conversation = new Conversation({
-      speaker: this,
-      lane: this.#lane,
-      intake,
-      broker,
-      renewals,
-      settings,
-      metrics,
-    });
+    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });
   }
 
   #greet(sessionPresent: boolean): void {
@@ -298,6 +301,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     const attachment = this.#attachment!;
     if (sessionPresent) attachment.restored();
     if (!this.#greeted) this.#greet(sessionPresent);
+    if (sessionPresent) this.#conversation?.restored();
     const use = this.#whenAttached;
     this.#whenAttached = null;
     if (use) use(attachment);
@@ -315,7 +319,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   will(packet: { topic: string; payload: Buffer; qos: number }): void {
-    willToIntake(packet, this.#connect?.will?.contentType ?? '', this, this.#parts.intake);
+    leaveWill(packet, this.#connect?.will?.contentType ?? '', this, this.#parts.intake);
   }
 
   renew(entry: DirectoryEntry, rights: Rights): void {
@@ -344,11 +348,11 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       this.#outcome = fault.kind;
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
-        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
+        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
       this.write(lastWordOf(fault, this, clock.now()));
       this.#ended = true;
       this.#inbox.close();
-      socket.destroySoon();
+      socket.destroySoon(fault.kind);
       clock.after(lastWordMs, () => socket.destroy());
     }
     return closed;
@@ -361,19 +365,12 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   checkDeadlines(nowMs: number): void {
     if (this.#ended) return;
     const { settings } = this.#parts;
-    const silentMs = nowMs - this.#lastSeenMs;
-    if (!this.#connect) {
-      if (silentMs > settings.connectTimeout)
-        void this.end(new Fault('connect-timeout', 'No CONNECT came in time.'), { silence: false });
-      return;
-    }
-    // One and a half times the keep-alive [MQTT-3.1.2-22]; not while it is we who do not read.
-    if (!this.#inbox.held && silentMs > this.#keepAliveMs * 1.5) {
-      void this.end(new Fault('keep-alive-timeout', 'Nothing was heard within the keep-alive.'), {
-        silence: false,
-      });
-      return;
-    }
+    // While it is we who do not read, silence is no fault of the client.
+    const silentMs = this.#inbox.held ? 0 : nowMs - this.#lastSeenMs;
+    const late = this.#connect
+      ? lateForKeepAlive(silentMs, this.#keepAliveMs)
+      : lateForConnect(nowMs - this.#lastSeenMs, settings);
+    if (late) return void this.end(late, { silence: false });
     if (!this.#socket.writableNeedDrain) this.#blockedSinceMs = 0;
     else if (this.#blockedSinceMs === 0) this.#blockedSinceMs = nowMs;
     else if (nowMs - this.#blockedSinceMs > settings.drainTimeout) this.#socket.destroy();
@@ -387,6 +384,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#conversation?.close();
     this.#outbound?.close();
     if (this.connectedAtMs !== 0) ownership.release(this);
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);

@@ -29,8 +29,8 @@ export function greetingOf(connect: Connect, sessionPresent: boolean, settings: 
 
 /** How far a connection has come, and in what it speaks. */
 export interface Acquaintance extends Hearer, Listener {
-  /** Whether it said CONNECT, or began to in the version that is given. */
-  readonly said: boolean;
+  /** It has not said CONNECT, or not beyond the version that is given. */
+  readonly awaitsConnect: boolean;
   readonly greeted: boolean;
 }
 
@@ -39,13 +39,13 @@ export interface Acquaintance extends Hearer, Listener {
  * for whoever has not said CONNECT, or does not listen.
  */
 export function lastWordOf(fault: Fault, peer: Acquaintance, nowMs: number): Buffer | null {
-  const { said, greeted, version } = peer;
+  const { awaitsConnect, greeted, version } = peer;
   const words = refusals[fault.kind];
   if (greeted)
     return version === 5
       ? disconnect5(words.disconnect5, fault.message, peer)
       : errorWord(fault, peer, nowMs);
   if (version === 5) return connack5Refusal(words.connack5, fault.message, peer);
-  if (said) return connack4(words.connack4, false);
+  if (!awaitsConnect) return connack4(words.connack4, false);
   return fault.kind === 'protocol-version' ? connack4(words.connack4, false) : null; // [MQTT-3.1.2-2]
 }

@@ -3,6 +3,7 @@ import { Fault } from '#common/fault.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Intake } from '../telemetry/intake.ts';
+import { isCommandTopic } from './command-topic.ts';
 import type { Connect } from './connect-packet.ts';
 import { laneOf } from './lane.ts';
 import { isRenewalTopic } from './topic.ts';
@@ -17,12 +18,13 @@ export function judgeWill(
   if (will === null) return;
   if (will.payload.length > maxWillSize)
     throw new Fault('will-not-allowed', `A Will has at most ${maxWillSize} bytes here.`);
-  if (!rights.mayPublish(will.topic, will.qos, will.retain) || isRenewalTopic(will.topic, device))
+  const isOurs = isRenewalTopic(will.topic, device) || isCommandTopic(will.topic);
+  if (isOurs || !rights.mayPublish(will.topic, will.qos, will.retain))
     throw new Fault('will-not-allowed', `This device may not leave a Will on ${will.topic}.`);
 }
 
-/** A Will on the device's own telemetry or event topics goes the way of telemetry, unacknowledged; any other does not. */
-export function willToIntake(
+/** A Will that is published goes down the lane when its topic is the lane's, like anything else that the device says there. */
+export function leaveWill(
   { topic, payload, qos }: { topic: string; payload: Buffer; qos: number },
   contentType: string,
   { entry: { fleet, device }, protocol }: Pick<Session, 'entry' | 'protocol'>,

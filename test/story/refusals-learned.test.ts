@@ -11,7 +11,7 @@ import { connectBytes, packet, RawMqtt } from '../harness/raw-mqtt.ts';
 let house: House;
 beforeAll(async () => {
   house = await House.start({
-    config: 'mqtt: { maxPacketSize: 2KiB, receiveMaximum: 3, maxSubscriptions: 3, maxKeepAlive: 1s }',
+    config: 'mqtt: { maxPacketSize: 16KiB, receiveMaximum: 3, maxSubscriptions: 3, maxKeepAlive: 1s }',
   });
 });
 afterAll(() => house[Symbol.asyncDispose]());
@@ -62,7 +62,7 @@ const refusals: [
     'disconnect',
     (id, v) => packet(0x30, `devices/${id}/telemetry/#`, none(v)),
   ],
-  ['says too much at once', 'packet-too-large', 'disconnect', () => Buffer.from([0x30, 0xff, 0x7f])],
+  ['says too much at once', 'packet-too-large', 'disconnect', () => Buffer.from([0x30, 0xff, 0xff, 0x03])],
   ['says what is no MQTT', 'malformed-packet', 'disconnect', () => packet(0xc1)],
   ['breaks the protocol', 'protocol-error', 'disconnect', (id, v) => connectBytes(id, v)],
   ['says nothing any more', 'keep-alive-timeout', 'disconnect', () => Buffer.alloc(0)],
@@ -161,7 +161,7 @@ test.each([4, 5] as const)('MQTT %i: one that is revoked is told before it is cu
   const device = await fresh();
   using raw = await connected(device, version);
   await house.api.call('POST', `/v1/devices/${device.id}/revoke`);
-  if (version === 4) expect((await told(raw)).code).toBe('device-revoked');
+  if (version === 4) expect((await told(raw)).code).toBe('certificate-revoked');
   await eventually(() => expect(raw.closed).toBe(true));
   const last: Refusal = { code: (await raw.ended()) ?? 0, reason: undefined };
   expect(last.code).toBe(version === 5 ? 0x98 : 0);
