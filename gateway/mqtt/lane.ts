@@ -4,7 +4,7 @@
  * all inbound QoS 1 and 2: packet ids in flight, PUBREC sent, PUBREL awaited.
  */
 import type { EventClass } from '#common/contract/event.ts';
-import type { Fault } from '#common/fault.ts';
+import { Fault } from '#common/fault.ts';
 import type { Meters } from '../limits/meters.ts';
 import type { Pace } from '../limits/pace.ts';
 import type { Rights } from '../sessions/rights.ts';
@@ -195,7 +195,7 @@ export class Lane implements Waiter {
     publish.properties = readProperties(reader, 'publish', this.#parts.settings.maxUserProperties);
     // We announce no topic aliases, so any is an error [MQTT-3.3.2-9].
     if (publish.properties.topicAlias !== undefined)
-      throw protocolError('a topic alias, though none are allowed');
+      throw new Fault('topic-alias', 'This gateway takes no topic aliases: it announces none.');
     if (publish.properties.responseTopic !== undefined)
       checkTopicName(publish.properties.responseTopic, this.#parts.settings);
     return reader.at;
