@@ -121,7 +121,8 @@ export class Commands {
         throw new Fault('conflict', `The command ${order.id} was withdrawn.`, {
           fields: { commandId: order.id },
         });
-      if (row?.state === 'expired' || clock.now() >= sent.expires_ms) throw expired(order.id);
+      if (row?.state === 'expired' || waitMs >= order.ttlMs || clock.now() >= sent.expires_ms)
+        throw expired(order.id);
       throw new Fault(
         'command-unanswered',
         `The device has not answered in time; the command ${order.id} stands until its time to live is over.`,
