@@ -3,10 +3,11 @@ import { timestamp } from '#common/clock.ts';
 import type { LiveScope } from '#common/contract/bulk.ts';
 import type { Change } from '#common/contract/change.ts';
 import type { CommandOffer } from '#common/contract/command.ts';
-import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
+import type { Decision, DecisionQuery, Outlook } from '#common/contract/decision.ts';
 import type { GatewayPeer } from '#common/contract/line.ts';
 import type { ClosedSession, SessionView } from '#common/contract/receipt.ts';
 import type { Journal } from '../admission/journal.ts';
+import { type OutlookParts, outlookOf } from '../admission/outlook.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Eviction } from './eviction.ts';
 
@@ -18,6 +19,7 @@ export class LocalGatewayPeer implements GatewayPeer {
   readonly #sessions: Sessions;
   readonly #journal: Journal;
   readonly #eviction: Eviction;
+  readonly #outlook: Omit<OutlookParts, 'gateway'>;
   readonly #takeOffer: TakeOffer;
 
   constructor(parts: {
@@ -25,12 +27,14 @@ export class LocalGatewayPeer implements GatewayPeer {
     sessions: Sessions;
     journal: Journal;
     eviction: Eviction;
+    outlook: Omit<OutlookParts, 'gateway'>;
     takeOffer: TakeOffer;
   }) {
     this.name = parts.name;
     this.#sessions = parts.sessions;
     this.#journal = parts.journal;
     this.#eviction = parts.eviction;
+    this.#outlook = parts.outlook;
     this.#takeOffer = parts.takeOffer;
   }
 
@@ -64,5 +68,9 @@ export class LocalGatewayPeer implements GatewayPeer {
 
   async decisions(query: DecisionQuery): Promise<Decision[]> {
     return this.#journal.find(query);
+  }
+
+  async outlook(device: string): Promise<Outlook[]> {
+    return outlookOf(device, { ...this.#outlook, gateway: this.name });
   }
 }
