@@ -15,8 +15,13 @@ export function openMetrics() {
   const registry = new Registry();
   const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
     new Counter({ name: `fleetgate_${name}`, help, labelNames, registers: [registry] });
-  const gauge = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
-    new Gauge({ name: `fleetgate_${name}`, help, labelNames, registers: [registry] });
+  /** `aggregator` says what the gauge of several workers together is. */
+  const gauge = <L extends string>(
+    name: string,
+    help: string,
+    labelNames: L[] = [],
+    aggregator: 'sum' | 'max' | 'min' = 'sum',
+  ) => new Gauge({ name: `fleetgate_${name}`, help, labelNames, aggregator, registers: [registry] });
   const histogram = <L extends string>(name: string, help: string, buckets: number[], labelNames: L[] = []) =>
     new Histogram({ name: `fleetgate_${name}`, help, buckets, labelNames, registers: [registry] });
 
@@ -32,6 +37,16 @@ export function openMetrics() {
       'handshakes_dropped_total',
       'Connections whose place in the queue for a handshake went to a later one of their network.',
     ),
+    takeoversTotal: counter(
+      'takeovers_total',
+      'Sessions that a newer one of the same client id has ended, by whether it came from the same address.',
+      ['address'],
+    ),
+    flappingBansTotal: counter(
+      'flapping_bans_total',
+      'Times that a device was kept out for coming too often.',
+    ),
+    clonesSuspectedTotal: counter('clones_suspected_total', 'Times that a device was thought to be two.'),
     messagesAcceptedTotal: counter('messages_accepted_total', 'Events that became durable.', [
       'class',
       'protocol',
@@ -56,10 +71,13 @@ export function openMetrics() {
       'From the acceptance of a command to the acknowledgement of its device.',
       latencyBuckets,
     ),
-    backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend']),
-    backendOldestPendingSeconds: gauge('backend_oldest_pending_seconds', 'Age of the oldest pending event.', [
-      'backend',
-    ]),
+    backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend'], 'min'),
+    backendOldestPendingSeconds: gauge(
+      'backend_oldest_pending_seconds',
+      'Age of the oldest pending event.',
+      ['backend'],
+      'max',
+    ),
     enrollmentsTotal: counter('enrollments_total', 'Enrollments.', ['result', 'reason']),
     renewalsTotal: counter('renewals_total', 'Renewals.', ['result', 'reason']),
     certificates: gauge('certificates', 'Certificates in the registry.', ['state']),
@@ -95,9 +113,14 @@ export function openMetrics() {
     directoryLagSeconds: gauge(
       'directory_lag_seconds',
       'How long ago the directory was last known to be complete.',
+      [],
+      'max',
     ),
+    workers: gauge('workers', 'Processes that hear devices.', [], 'max'),
+    workerRestartsTotal: counter('worker_restarts_total', 'Workers started in place of one that had ended.'),
   };
 
+  metrics.workers.set(1);
   for (const protocol of protocols) {
     metrics.connections.set({ protocol }, 0);
     metrics.connectsTotal.inc({ protocol, result: 'admitted', reason: 'none' }, 0);
@@ -108,6 +131,7 @@ export function openMetrics() {
   for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
   for (const result of commandStates)
     metrics.commandsTotal.inc({ result: result === 'queued' ? 'sent' : result }, 0);
+  for (const address of ['same', 'other']) metrics.takeoversTotal.inc({ address }, 0);
   metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
   metrics.enrollmentsTotal.inc({ result: 'pending', reason: 'approval-pending' }, 0);
   for (const reason of faultKinds) metrics.enrollmentsTotal.inc({ result: 'refused', reason }, 0);

@@ -3,6 +3,21 @@
 import Type, { type Static } from 'typebox';
 import { Count, Duration, Flag, Port, Section, Size, Text } from '#common/config/schema.ts';
 
+const proxySettings = Section(
+  {
+    from: Type.Array(Type.String(), {
+      default: [],
+      description:
+        'Addresses and ranges of proxies that say by PROXY header for whom they connect; none: nobody does.',
+    }),
+    required: Flag(
+      true,
+      'Whether, when there are proxies, connections without a header and from elsewhere are turned away.',
+    ),
+  },
+  'Proxies in front of the door.',
+);
+
 export const mqttSettings = Section(
   {
     port: Port(8883, 'Port of the MQTTS door.'),
@@ -43,6 +58,7 @@ export const mqttSettings = Section(
       'Most bytes that wait in memory to be read by one subscriber; beyond it misses QoS 0, and is closed at QoS 1 and 2.',
     ),
     drainTimeout: Duration('5s', 'A device that does not read what is sent to it for so long is closed.'),
+    proxy: proxySettings,
   },
   'The MQTTS door.',
 );
@@ -67,6 +83,7 @@ export const httpsSettings = Section(
       description:
         'Origins of web pages that may open MQTT over WebSocket, as `https://app.example`; those of this very host may.',
     }),
+    proxy: proxySettings,
   },
   'The HTTPS door for devices, for MQTT too.',
 );
@@ -101,6 +118,8 @@ export const limitSettings = Section(
       'Most EST requests and renewals a second of one address; bursts of twice that pass.',
     ),
     handshakeTimeout: Duration('10s', 'A TLS handshake that is not done by then is ended.'),
+    proxyTimeout: Duration('3s', 'A PROXY header that is not whole by then is not waited for.'),
+    maxProxyHeader: Size('4KiB', 'Longest PROXY header of version 2, behind its first 16 bytes.'),
     helloTimeout: Duration('3s', 'A connection that has not sent a byte by then is ended.'),
     handshakes: Count(
       2000,
@@ -111,6 +130,24 @@ export const limitSettings = Section(
       10_000,
       'Most connections that wait for their handshake, shared out like the handshakes; whoever exceeds its share loses the one that waits longest.',
       4,
+    ),
+    flappingConnects: Count(
+      0,
+      'Most MQTT connects of one device in the window; one that exceeds them is kept out for a while. 0 counts nobody; 30 suits most fleets.',
+      0,
+    ),
+    flappingWindow: Duration('1m', 'The window of `flappingConnects`.'),
+    flappingBan: Duration(
+      '1m',
+      'How long a device is kept out that has come too often; twice as long each time it goes on like that.',
+    ),
+    flappingLongestBan: Duration(
+      '1h',
+      'Longest that it is kept out, and how long it has to behave to begin anew.',
+    ),
+    messageRatePatience: Duration(
+      '2m',
+      'A device that has sent more than its limits of messages or bytes for so long is ended.',
     ),
     maxIntroductions: Count(200, 'Most certificates of foreign CAs that are being made known at once.'),
     introductionTimeout: Duration('10s', 'A registry that has not answered for one by then is away.'),
@@ -223,6 +260,7 @@ export const gatewaySettings = {
 };
 
 export type MqttSettings = Static<typeof mqttSettings>;
+export type ProxySettings = Static<typeof proxySettings>;
 export type HttpsSettings = Static<typeof httpsSettings>;
 export type OpsSettings = Static<typeof opsSettings>;
 export type LimitSettings = Static<typeof limitSettings>;

@@ -43,6 +43,8 @@ export interface RegistryOptions {
 export interface Registry extends AsyncDisposable {
   /** For a gateway in the same process. */
   readonly line: RegistryLine;
+  /** Where the directory is kept, for other processes of this machine to read. */
+  readonly directoryFile: string;
   readonly urls: { readonly registry: string; readonly pki: string; readonly ops?: string };
   /** PEM bundle: root and issuing CAs. */
   readonly caFile: string;
@@ -129,6 +131,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const stack = opened.move();
   const close = () => stack.disposeAsync();
   return {
+    directoryFile: store.path,
     line: {
       directory,
       doors,

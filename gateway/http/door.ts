@@ -14,7 +14,9 @@ import type { Replies } from '../commands/replies.ts';
 import { agreedOnMqtt, httpsDoorNames } from '../door/alpn.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
 import type { Peer } from '../door/peer.ts';
+import { hostOf } from '../door/read-peer.ts';
 import type { Wire } from '../door/wire.ts';
+import type { Meters } from '../limits/meters.ts';
 import { denial } from '../sessions/rights.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
@@ -36,7 +38,7 @@ export interface MqttAnnex {
 
 export type HttpDoorOptions = Omit<
   ListenerOptions,
-  'port' | 'door' | 'onConnection' | 'onRefused' | 'onFailed' | 'alpn'
+  'port' | 'door' | 'onConnection' | 'onRefused' | 'onFailed' | 'onMisled' | 'alpn'
 > & {
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
@@ -44,6 +46,7 @@ export type HttpDoorOptions = Omit<
   sessions: Sessions;
   intake: Intake;
   audience: Audience;
+  meters: Meters;
   ask: AskRegistry;
   commands: CommandDesk;
   replies: Replies;
@@ -98,7 +101,7 @@ export class HttpDoor implements AsyncDisposable {
         requireHostHeader: true,
         shouldUpgradeCallback: isForMqtt,
       },
-      (request, response) => void desk.serve(guests.get(request.socket)!.guest, request, response),
+      (request, response) => void desk.serve(guests.get(request.socket)!, request, response),
     );
     // It never listens itself, and would not look after its deadlines without being told so.
     server.emit('listening');
@@ -128,6 +131,7 @@ export class HttpDoor implements AsyncDisposable {
       alpn: httpsDoorNames,
       onRefused: (reason, address) => options.corridor.turnedAway('https', address, reason),
       onFailed: (failure) => options.corridor.failed('https', failure),
+      onMisled: (fault, peer) => options.corridor.refuse('https', peer, null, null, fault),
       onConnection: (socket, peer, acceptedAtMs) => {
         if (agreedOnMqtt(socket)) return mqtt.take(socket, peer, acceptedAtMs);
         open.add(socket);
@@ -180,8 +184,8 @@ class Desk {
     this.#enrollment = new Enrollment({ ...options, ratePerAddress: options.enrollRatePerAddress });
   }
 
-  async serve(guest: Guest, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (isEstPath(request.url ?? '')) return this.#serveEst(request, response);
+  async serve({ peer, guest }: Arrived, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (isEstPath(request.url ?? '')) return this.#serveEst(peer, request, response);
     try {
       const session = await guest();
       if (session instanceof Fault) return this.#refuse(session, response, { close: true });
@@ -200,9 +204,9 @@ class Desk {
     }
   }
 
-  async #serveEst(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #serveEst(peer: Peer, request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const { status, headers, body } = await this.#enrollment.est(request);
+      const { status, headers, body } = await this.#enrollment.est(request, hostOf(peer.address));
       if (!request.complete) response.shouldKeepAlive = false;
       send(response, status, headers, request.method === 'HEAD' ? '' : body);
     } catch (thrown) {
@@ -239,7 +243,7 @@ class Desk {
         return { status: 200, body: await this.#commands.reply(session, target.command, query, request) };
       }
       case 'renew':
-        return { status: 201, body: await this.#enrollment.renew(request) };
+        return { status: 201, body: await this.#enrollment.renew(request, hostOf(session.peer.address)) };
     }
   }
 

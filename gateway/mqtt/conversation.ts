@@ -6,6 +6,7 @@
 import { Fault } from '#common/fault.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { Replies } from '../commands/replies.ts';
+import type { Pace } from '../limits/pace.ts';
 import { denial } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Intake } from '../telemetry/intake.ts';
@@ -138,8 +139,32 @@ export class Conversation {
   }
 
   #publish(head: number, data: Buffer, start: number, end: number): boolean {
-    const { lane, intake, speaker, settings } = this.#parts;
+    const { lane } = this.#parts;
     lane.read(head, data, start, end, publish);
+    return lane.pace === null ? this.#carry() : this.#carryInPace(lane.pace, end - start);
+  }
+
+  /** Within the limits of its device: held back, or dropped when it is QoS 0. */
+  #carryInPace(pace: Pace, bytes: number): boolean {
+    const { speaker, metrics } = this.#parts;
+    const waitMs = pace.ask(bytes);
+    if (waitMs === 0) {
+      const taken = this.#carry();
+      if (taken) pace.taken();
+      return taken;
+    }
+    if (publish.qos === 0) {
+      metrics.messagesRefusedTotal.inc({ reason: 'message-rate' });
+      return true;
+    }
+    speaker.hold();
+    pace.later(waitMs, () => speaker.release());
+    return false;
+  }
+
+  /** What was read into `publish`. */
+  #carry(): boolean {
+    const { lane, intake, speaker, settings } = this.#parts;
     const { route, qos, retain } = publish;
     if (qos > route.maxQos) return this.#refusePublish(publish, this.#notAllowed(route.topic));
     if (qos > 0 && lane.inFlight >= settings.receiveMaximum) return this.#tooMany();

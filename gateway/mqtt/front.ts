@@ -30,13 +30,13 @@ import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from 
 import { enter, takeOver } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
-import { Lane, type LaneHost } from './lane.ts';
+import { Lane, type LaneHost, type LaneParts } from './lane.ts';
 import { Outbound, type OutboundHost } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
 import { leaveWill } from './will.ts';
 
-export interface FrontParts {
+export interface FrontParts extends Pick<LaneParts, 'meters'> {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
@@ -92,7 +92,6 @@ export class Front
     this.#lastSeenMs = parts.clock.elapsed();
     parts.deadlines.add(this);
     readWire(socket, this);
-    socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#close());
   }
 
@@ -263,7 +262,7 @@ export class Front
   }
 
   #converse(): void {
-    const { intake, broker, settings } = this.#parts;
+    const { intake, broker, meters, settings } = this.#parts;
     const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
@@ -272,6 +271,7 @@ export class Front
       rights: this.rights,
       intake,
       audience: broker,
+      meters,
       settings,
     });
     this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });
@@ -348,20 +348,16 @@ export class Front
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
         corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
-      this.#lastWord(fault);
+      const { version, wantsReasons } = this;
+      const said = this.#connect !== null;
+      const word = lastWordOf(fault, { said, greeted: this.#greeted, version, wantsReasons });
+      if (word) this.write(word);
       this.#ended = true;
       this.#inbox.close();
       socket.destroySoon(fault.kind);
       clock.after(lastWordMs, () => socket.destroy());
     }
     return closed;
-  }
-
-  #lastWord(fault: Fault): void {
-    const { version, wantsReasons } = this;
-    const acquaintance = { said: this.#connect !== null, greeted: this.#greeted, version, wantsReasons };
-    const word = lastWordOf(fault, acquaintance);
-    if (word) this.write(word);
   }
 
   checkDeadlines(nowMs: number): void {

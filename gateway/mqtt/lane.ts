@@ -5,6 +5,8 @@
  */
 import type { EventClass } from '#common/contract/event.ts';
 import type { Fault } from '#common/fault.ts';
+import type { Meters } from '../limits/meters.ts';
+import type { Pace } from '../limits/pace.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
@@ -31,6 +33,7 @@ export interface LaneParts {
   rights: Rights;
   intake: Intake;
   audience: Audience;
+  meters: Meters;
   settings: MqttSettings;
 }
 
@@ -67,6 +70,8 @@ const received = 1;
 
 export class Lane implements Waiter {
   readonly #parts: LaneParts;
+  /** Null for a device that nothing limits. */
+  pace: Pace | null;
   #rights: Rights;
   #routes: Route[] = [];
   /** Packet ids to acknowledge in this turn: QoS 1 as they are, QoS 2 with a bit above. */
@@ -77,12 +82,14 @@ export class Lane implements Waiter {
   constructor(parts: LaneParts) {
     this.#parts = parts;
     this.#rights = parts.rights;
+    this.pace = parts.meters.paceOf(parts.device, parts.rights.limits);
   }
 
   /** What was remembered of topics is judged anew. */
   renew(rights: Rights): void {
     this.#rights = rights;
     this.#routes = [];
+    this.pace = this.#parts.meters.paceOf(this.#parts.device, rights.limits);
   }
 
   /** Publishes of QoS 1 and 2 that have not been acknowledged. */

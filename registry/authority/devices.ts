@@ -3,6 +3,7 @@ import type { Kysely } from 'kysely';
 import { type Clock, timestamp } from '#common/clock.ts';
 import type { ChangeKind } from '#common/contract/change.ts';
 import type { DeviceState } from '#common/contract/directory.ts';
+import type { MessageLimits } from '#common/contract/message-limits.ts';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { DeviceId } from '#common/identity.ts';
@@ -13,6 +14,7 @@ import { type CertificateView, viewOfCertificate } from './certificates.ts';
 import type { Registered } from './explanation.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
+import { limitsText } from './limits-text.ts';
 import type { RevocationReason } from './revocation-reason.ts';
 import { roleByAssignment } from './role-assignments.ts';
 
@@ -24,6 +26,8 @@ export interface DeviceView {
   readonly role: string | null;
   readonly assignedRole: string | null;
   readonly attributes: Record<string, string>;
+  /** How much it may send; null for what its fleet and its role say. */
+  readonly limits: MessageLimits | null;
   readonly createdAt: string;
   readonly updatedAt: string;
 }
@@ -61,6 +65,7 @@ const viewOf = (row: Tables['devices']): DeviceView => ({
   role: row.role,
   assignedRole: row.assigned_role,
   attributes: JSON.parse(row.attributes),
+  limits: row.limits === null ? null : JSON.parse(row.limits),
   createdAt: timestamp(row.created_ms),
   updatedAt: timestamp(row.updated_ms),
 });
@@ -130,7 +135,7 @@ export class Devices {
    */
   async change(
     id: DeviceId,
-    to: { attributes?: Record<string, string>; role?: string | null },
+    to: { attributes?: Record<string, string>; role?: string | null; limits?: MessageLimits | null },
     actor: string,
   ): Promise<Receipt> {
     return this.#alter(id, 'device-changed', actor, { action: 'device.change' }, async (write, { fleet }) => {
@@ -147,6 +152,7 @@ export class Devices {
           assigned_role: await roleByAssignment(write, { fleet, attributes }),
         }),
         ...(to.role !== undefined && { role: to.role }),
+        ...(to.limits !== undefined && { limits: limitsText(to.limits) }),
       };
     });
   }
@@ -195,7 +201,7 @@ export class Devices {
     const receipt = await this.#alter(id, 'device-deleted', actor, what, async (write) => {
       await this.#revokeCertificates(write, id, 'cessationOfOperation');
       withdrawn = await this.#parts.withdrawCommands(write, id);
-      return { state: 'deleted', role: null, assigned_role: null, attributes: '{}' };
+      return { state: 'deleted', role: null, assigned_role: null, attributes: '{}', limits: null };
     });
     withdrawn();
     return receipt;
@@ -234,7 +240,8 @@ export class Devices {
 }
 
 /** A device as the audit tells of it, with its certificates by their state. */
-async function standing(write: Write, { id, state, role, assigned_role, attributes }: Tables['devices']) {
+async function standing(write: Write, row: Tables['devices']) {
+  const { id, state, role, assigned_role, attributes, limits } = row;
   const rows = await write
     .selectFrom('certificates')
     .select(['fingerprint', 'state'])
@@ -242,7 +249,14 @@ async function standing(write: Write, { id, state, role, assigned_role, attribut
     .where('fingerprint', 'is not', null)
     .execute();
   const certificates = Object.fromEntries(rows.map((row) => [row.fingerprint!, row.state]));
-  return { state, role, assignedRole: assigned_role, attributes: JSON.parse(attributes), certificates };
+  return {
+    state,
+    role,
+    assignedRole: assigned_role,
+    attributes: JSON.parse(attributes),
+    limits: limits && JSON.parse(limits),
+    certificates,
+  };
 }
 
 const holdOfDevice = (id: string) =>

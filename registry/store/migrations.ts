@@ -151,7 +151,8 @@ export const migrations: readonly string[] = [
   `
   CREATE INDEX certificates_to_ask ON certificates (issuer, status_until_ms) WHERE status_until_ms IS NOT NULL;
   `,
-  // Commands, kept until they are answered or run out; and how much a fleet or a device may send, as JSON.
+  // Commands, kept until they are answered or run out; how much a fleet or a device may send, and why a device
+  // is thought to be two, as JSON.
   `
   CREATE TABLE commands (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, device TEXT NOT NULL, name TEXT NOT NULL,
@@ -166,5 +167,6 @@ export const migrations: readonly string[] = [
   CREATE UNIQUE INDEX commands_by_revision ON commands (revision);
   ALTER TABLE fleets ADD COLUMN limits TEXT;
   ALTER TABLE devices ADD COLUMN limits TEXT;
+  ALTER TABLE devices ADD COLUMN suspicion TEXT;
   `,
 ];

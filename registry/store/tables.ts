@@ -13,6 +13,8 @@ export interface Tables {
     approval: string;
     grace_ms: number;
     skew_ms: number;
+    /** How much its devices may send: JSON. */
+    limits: string | null;
   };
   profiles: { name: string; document: string };
   devices: {
@@ -29,6 +31,10 @@ export interface Tables {
     assigned_role: string | null;
     last_issuer: string | null;
     last_seen_ms: number | null;
+    /** How much it may send: JSON. */
+    limits: string | null;
+    /** Why it is thought to be two, as JSON; null when it is not. */
+    suspicion: string | null;
   };
   commands: {
     /** The order of commands. */

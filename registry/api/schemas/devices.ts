@@ -7,6 +7,7 @@ import {
   deviceId,
   fingerprint,
   fleetId,
+  messageLimits,
   nullable,
   page,
   paging,
@@ -46,6 +47,7 @@ const device = {
   role: nullable(Type.String()),
   assignedRole: nullable(Type.String()),
   attributes: Type.Record(Type.String(), Type.String()),
+  limits: nullable(messageLimits),
   createdAt: time,
   updatedAt: time,
 };
@@ -161,7 +163,11 @@ export const deviceSchemas = {
     closed,
   ),
   patch: Type.Object(
-    { attributes: Type.Optional(attributes), role: Type.Optional(nullable(Type.String({ maxLength: 64 }))) },
+    {
+      attributes: Type.Optional(attributes),
+      role: Type.Optional(nullable(Type.String({ maxLength: 64 }))),
+      limits: Type.Optional(nullable(messageLimits)),
+    },
     closed,
   ),
   revoke: nullable(Type.Object({ reason: Type.Optional(reason) }, closed)),
