@@ -7,7 +7,8 @@ import { openMetrics } from '#common/metrics.ts';
 import { type Gateway, openGateway } from '../gateway/main.ts';
 import { openRemoteLine } from '../gateway/upstream/remote-line.ts';
 import { openRegistry, type Registry } from '../registry/main.ts';
-import type { Configuration } from './config.ts';
+import type { HandedSockets } from './activation.ts';
+import { type Configuration, takeHandedSockets } from './config.ts';
 import { type Whereabouts, writeWhereabouts } from './where.ts';
 
 /** A running server: what it is reached by, and its end. */
@@ -17,10 +18,12 @@ export interface Running extends AsyncDisposable {
 
 const clock = systemClock;
 
-async function prepare(settings: Configuration): Promise<{ dataDir: string; log: Logger }> {
+async function prepare(
+  settings: Configuration,
+): Promise<{ dataDir: string; log: Logger; sockets: HandedSockets }> {
   const dataDir = resolve(settings.data);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  return { dataDir, log: openLog(settings.log.level, 'fleetgate') };
+  return { dataDir, log: openLog(settings.log.level, 'fleetgate'), sockets: takeHandedSockets() };
 }
 
 function registryOf(
@@ -28,21 +31,33 @@ function registryOf(
   dataDir: string,
   log: Logger,
   metrics: ReturnType<typeof openMetrics>,
+  sockets: HandedSockets,
   opsPort?: number,
 ): Promise<Registry> {
   const { host, trustDomain, doorNames } = settings;
-  return openRegistry({ dataDir, host, settings, trustDomain, doorNames, metrics, log, clock, opsPort });
+  return openRegistry({
+    dataDir,
+    host,
+    settings,
+    sockets,
+    trustDomain,
+    doorNames,
+    metrics,
+    log,
+    clock,
+    opsPort,
+  });
 }
 
 /** Registry and gateway in one process. */
 export async function runAll(settings: Configuration): Promise<Running> {
-  const { dataDir, log } = await prepare(settings);
+  const { dataDir, log, sockets } = await prepare(settings);
   const metrics = openMetrics();
   await using opened = new AsyncDisposableStack();
-  const registry = opened.use(await registryOf(settings, dataDir, log, metrics));
+  const registry = opened.use(await registryOf(settings, dataDir, log, metrics, sockets));
   const { host, name } = settings;
   const gateway: Gateway = opened.use(
-    await openGateway({ dataDir, host, name, settings, line: registry.line, metrics, log, clock }),
+    await openGateway({ dataDir, host, name, settings, sockets, line: registry.line, metrics, log, clock }),
   );
   const { caFile: ca, adminTokenFile } = registry;
   const file = Object.values(settings.backends).find((backend) => backend.type === 'file');
@@ -52,9 +67,11 @@ export async function runAll(settings: Configuration): Promise<Running> {
 
 /** The registry alone. */
 export async function runRegistry(settings: Configuration): Promise<Running> {
-  const { dataDir, log } = await prepare(settings);
+  const { dataDir, log, sockets } = await prepare(settings);
   await using opened = new AsyncDisposableStack();
-  const registry = opened.use(await registryOf(settings, dataDir, log, openMetrics(), settings.ops.port));
+  const registry = opened.use(
+    await registryOf(settings, dataDir, log, openMetrics(), sockets, settings.ops.port),
+  );
   return running(
     dataDir,
     { ...registry.urls, ca: registry.caFile, adminTokenFile: registry.adminTokenFile },
@@ -67,7 +84,7 @@ export async function runGateway(
   settings: Configuration,
   remote: { url: string; ca?: string; tokenFile?: string },
 ): Promise<Running> {
-  const { dataDir, log } = await prepare(settings);
+  const { dataDir, log, sockets } = await prepare(settings);
   const { host, name, doorNames } = settings;
   await using opened = new AsyncDisposableStack();
   const names = [...new Set(['localhost', '127.0.0.1', '::1', ...doorNames])];
@@ -83,7 +100,7 @@ export async function runGateway(
   });
   opened.defer(() => line.close());
   const gateway = opened.use(
-    await openGateway({ dataDir, host, name, settings, line, metrics: openMetrics(), log, clock }),
+    await openGateway({ dataDir, host, name, settings, sockets, line, metrics: openMetrics(), log, clock }),
   );
   return running(dataDir, { ...gateway.urls }, opened);
 }
