@@ -12,6 +12,7 @@ import type { Metrics } from '#common/metrics.ts';
 import type { TlsSettings } from '../settings.ts';
 import type { ConnectLimits } from './connect-limits.ts';
 import { shakeHands } from './handshake.ts';
+import { type HandshakeFailure, maxLeaf } from './handshake-failure.ts';
 import type { HandshakeQueue } from './handshake-queue.ts';
 import type { Peer } from './peer.ts';
 import type { Proxied } from './proxied.ts';
@@ -40,14 +41,26 @@ export interface ListenerOptions {
   proxied?: Proxied;
   /** Turned away for what a PROXY header said, or did not; the socket is gone. */
   onMisled: (fault: Fault, peer: Peer) => void;
-  /** Refused before TLS, for the count; the socket is gone. */
-  onRefused: (reason: FaultKind) => void;
+  /** Refused before TLS, for the count; the socket is gone. `address` has no port. */
+  onRefused: (reason: FaultKind, address: string) => void;
+  /** A handshake that came to nothing; the socket is gone. */
+  onFailed: (failure: HandshakeFailure) => void;
   /** A finished handshake. `acceptedAtMs` is of `clock.elapsed()`. */
   onConnection: (socket: TLSSocket, peer: Peer, acceptedAtMs: number) => void;
 }
 
 /** Pending connections that the system keeps for us; the kernel's own limit caps it. */
 const backlog = 4096;
+
+/** What is known of a raw socket when it is accepted. */
+interface Arrival {
+  readonly atMs: number;
+  readonly address: string;
+  /** Ends the wait for the handshake. */
+  readonly shaken: Cancel;
+  /** Whether the wait was over before it was done. */
+  isLate: boolean;
+}
 
 export class Listener implements AsyncDisposable {
   readonly port: number;
@@ -72,7 +85,8 @@ export class Listener implements AsyncDisposable {
     };
     const alpn = options.alpn && alpnBytes(options.alpn);
 
-    const shake = (raw: Socket, atMs: number, address: string, shaken: Cancel) =>
+    const shake = (raw: Socket, arrival: Arrival) => {
+      const { atMs, address, shaken } = arrival;
       shakeHands(raw, {
         context,
         alpn,
@@ -85,21 +99,40 @@ export class Listener implements AsyncDisposable {
           options.onConnection(socket, peer, atMs);
         },
         // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
-        failed: () => metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' }),
+        failed: (error, leaf) => {
+          metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
+          options.onFailed({
+            address,
+            code: (error as NodeJS.ErrnoException | null)?.code ?? 'unknown',
+            late: arrival.isLate,
+            spoke: raw.bytesRead > 0,
+            leaf: leaf && leaf.length <= maxLeaf ? leaf : null,
+          });
+        },
       });
+    };
 
     /** Takes a place for whom the connection is made, and begins when it is its turn: by `before`, if there is one. */
     const arrive = (socket: Socket, host: string, port: number, before?: (go: () => void) => void) => {
       const refusal = limits.enter(host);
       if (refusal) {
         socket.destroy();
-        options.onRefused(refusal);
+        options.onRefused(refusal, host);
         return;
       }
-      const atMs = clock.elapsed();
-      const from = addressOf(host, port);
-      const go = () => shake(socket, atMs, from, () => shaken());
-      const shaken = handshakes.enter(socket, host, before ? () => before(go) : go);
+      const arrival = {
+        atMs: clock.elapsed(),
+        address: addressOf(host, port),
+        isLate: false,
+        shaken: () => shaken(),
+      };
+      const go = () => shake(socket, arrival);
+      const shaken = handshakes.enter(socket, host, {
+        begin: before ? () => before(go) : go,
+        late: () => {
+          arrival.isLate = true;
+        },
+      });
       socket.once('close', () => {
         shaken();
         limits.leave(host);

@@ -18,8 +18,9 @@ export function readPeer(socket: TLSSocket, address: string): Peer {
 export const addressOf = (host: string, port: number): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host || 'unknown'}:${port}`;
 
-/** The host of such a word. */
+/** The address of `addressOf` without port and brackets; one that has neither as it is. */
 export function hostOf(address: string): string {
-  const host = address.slice(0, address.lastIndexOf(':'));
-  return host.startsWith('[') ? host.slice(1, -1) : host;
+  if (address.startsWith('[')) return address.slice(1, address.indexOf(']'));
+  const first = address.indexOf(':');
+  return first === address.lastIndexOf(':') && first >= 0 ? address.slice(0, first) : address;
 }

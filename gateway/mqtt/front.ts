@@ -12,6 +12,8 @@ import type { Metrics } from '#common/metrics.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
+import type { CommandDesk } from '../commands/desk.ts';
+import type { Replies } from '../commands/replies.ts';
 import type { Peer } from '../door/peer.ts';
 import { readWire, tlsOf, type Wire, type WireReader } from '../door/wire.ts';
 import type { Ownership } from '../sessions/ownership.ts';
@@ -24,17 +26,17 @@ import type { Attachment } from './attachment.ts';
 import type { Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
-import type { Deadlines, Punctual } from './deadlines.ts';
+import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
 import { enter, takeOver } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
-import { Lane, type LaneHost } from './lane.ts';
+import { Lane, type LaneHost, type LaneParts } from './lane.ts';
 import { Outbound, type OutboundHost } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
-import { type LeftWill, takeWill } from './will.ts';
+import { leaveWill } from './will.ts';
 
-export interface FrontParts {
+export interface FrontParts extends Pick<LaneParts, 'meters'> {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
@@ -42,6 +44,8 @@ export interface FrontParts {
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
+  commands: CommandDesk;
+  replies: Replies;
   deadlines: Deadlines;
   clock: Clock;
   log: Logger;
@@ -125,6 +129,10 @@ export class Front
 
   get attached(): Attachment | null {
     return this.#attachment;
+  }
+
+  get filters(): readonly string[] {
+    return this.#conversation?.filters ?? [];
   }
 
   get outboundMaximum(): number {
@@ -220,7 +228,7 @@ export class Front
   /** Step by step; any may refuse by a Fault. */
   #enter(asked: Connect, finding: Finding | undefined): void {
     const { sessions, clock } = this.#parts;
-    const entrant = enter(this.protocol, this.peer, asked, finding, this.#parts);
+    const entrant = enter(this.protocol, this.peer, asked, tlsOf(this.#socket), finding, this.#parts);
     if (!entrant.admitted) {
       this.#refused = true;
       throw entrant.fault;
@@ -254,7 +262,7 @@ export class Front
   }
 
   #converse(): void {
-    const { intake, broker, renewals, settings, metrics } = this.#parts;
+    const { intake, broker, meters, settings } = this.#parts;
     const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
@@ -263,17 +271,10 @@ export class Front
       rights: this.rights,
       intake,
       audience: broker,
+      meters,
       settings,
     });
-    this.#conversation = new Conversation({
-      speaker: this,
-      lane: this.#lane,
-      intake,
-      broker,
-      renewals,
-      settings,
-      metrics,
-    });
+    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });
   }
 
   #greet(sessionPresent: boolean): void {
@@ -299,6 +300,7 @@ export class Front
     const attachment = this.#attachment!;
     if (sessionPresent) attachment.restored();
     if (!this.#greeted) this.#greet(sessionPresent);
+    if (sessionPresent) this.#conversation?.restored();
     const use = this.#whenAttached;
     this.#whenAttached = null;
     if (use) use(attachment);
@@ -315,9 +317,8 @@ export class Front
       void this.end(new Fault('unavailable', 'The broker has ended this session.'), { silence: false });
   }
 
-  will(will: LeftWill): void {
-    const { intake } = this.#parts;
-    takeWill(will, intake.origin(this.entry.fleet, this.device, this.protocol), intake);
+  will(packet: { topic: string; payload: Buffer; qos: number }): void {
+    leaveWill(packet, this.entry, this.protocol, this.#parts.intake);
   }
 
   renew(entry: DirectoryEntry, rights: Rights): void {
@@ -346,7 +347,7 @@ export class Front
       this.#outcome = fault.kind;
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
-        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
+        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
       const { version, wantsReasons } = this;
       const said = this.#connect !== null;
       const word = lastWordOf(fault, { said, greeted: this.#greeted, version, wantsReasons });
@@ -362,19 +363,12 @@ export class Front
   checkDeadlines(nowMs: number): void {
     if (this.#ended) return;
     const { settings } = this.#parts;
-    const silentMs = nowMs - this.#lastSeenMs;
-    if (!this.#connect) {
-      if (silentMs > settings.connectTimeout)
-        void this.end(new Fault('connect-timeout', 'No CONNECT came in time.'), { silence: false });
-      return;
-    }
-    // One and a half times the keep-alive [MQTT-3.1.2-22]; not while it is we who do not read.
-    if (!this.#inbox.held && silentMs > this.#keepAliveMs * 1.5) {
-      void this.end(new Fault('keep-alive-timeout', 'Nothing was heard within the keep-alive.'), {
-        silence: false,
-      });
-      return;
-    }
+    // While it is we who do not read, silence is no fault of the client.
+    const silentMs = this.#inbox.held ? 0 : nowMs - this.#lastSeenMs;
+    const late = this.#connect
+      ? lateForKeepAlive(silentMs, this.#keepAliveMs)
+      : lateForConnect(nowMs - this.#lastSeenMs, settings);
+    if (late) return void this.end(late, { silence: false });
     if (!this.#socket.writableNeedDrain) this.#blockedSinceMs = 0;
     else if (this.#blockedSinceMs === 0) this.#blockedSinceMs = nowMs;
     else if (nowMs - this.#blockedSinceMs > settings.drainTimeout) this.#socket.destroy();
@@ -388,6 +382,7 @@ export class Front
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#conversation?.close();
     this.#outbound?.close();
     if (this.connectedAtMs !== 0) ownership.release(this);
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);

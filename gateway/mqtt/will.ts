@@ -1,7 +1,10 @@
 /** The Will of a CONNECT: checked when it is left, since nobody is there to be refused when it leaves. */
+import type { DirectoryEntry } from '#common/contract/directory.ts';
+import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Rights } from '../sessions/rights.ts';
-import type { Intake, Origin } from '../telemetry/intake.ts';
+import type { Intake } from '../telemetry/intake.ts';
+import { isCommandTopic } from './command-topic.ts';
 import type { Connect } from './connect-packet.ts';
 import { laneOf } from './lane.ts';
 import { isRenewalTopic } from './topic.ts';
@@ -16,21 +19,20 @@ export function judgeWill(
   if (will === null) return;
   if (will.payload.length > maxWillSize)
     throw new Fault('will-not-allowed', `A Will has at most ${maxWillSize} bytes here.`);
-  if (!rights.mayPublish(will.topic, will.qos, will.retain) || isRenewalTopic(will.topic, device))
+  const isOurs = isRenewalTopic(will.topic, device) || isCommandTopic(will.topic);
+  if (isOurs || !rights.mayPublish(will.topic, will.qos, will.retain))
     throw new Fault('will-not-allowed', `This device may not leave a Will on ${will.topic}.`);
 }
 
-/** A Will that leaves. */
-export interface LeftWill {
-  readonly topic: string;
-  readonly payload: Buffer;
-  readonly qos: number;
-}
-
-/** One on the lane becomes an event; nobody waits for it. */
-export function takeWill({ topic, payload, qos }: LeftWill, origin: Origin, intake: Intake): void {
-  const lane = laneOf(topic, origin.device);
+/** A Will that is published goes down the lane when its topic is the lane's, like anything else that the device says there. */
+export function leaveWill(
+  { topic, payload, qos }: { topic: string; payload: Buffer; qos: number },
+  { fleet, device }: DirectoryEntry,
+  protocol: Protocol,
+  intake: Intake,
+): void {
+  const lane = laneOf(topic, device);
   if (!lane) return;
   if (intake.full && qos === 0) return intake.dropped();
-  intake.accept(origin, lane.class, lane.channel, '', payload, null, 0);
+  intake.accept(intake.origin(fleet, device, protocol), lane.class, lane.channel, '', payload, null, 0);
 }

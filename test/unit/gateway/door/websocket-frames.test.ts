@@ -1,7 +1,7 @@
 /** WebSocket frames as a server reads them, against the frames that the library of others writes, cut anywhere. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import * as library from 'ws';
+import * as ws from 'ws';
 import { Fault } from '#common/fault.ts';
 import {
   binaryFrame,
@@ -10,10 +10,10 @@ import {
   WebSocketFrames,
 } from '../../../../gateway/door/websocket-frames.ts';
 
-/** Exported, but not declared in its types. */
-const { Receiver, Sender } = library as unknown as {
-  Receiver: new (options: { isServer: boolean }) => NodeJS.WritableStream;
-  Sender: { frame(data: Buffer, options: object): Buffer[] };
+/** Exported, and missing in the types. */
+const { Receiver, Sender } = ws as unknown as {
+  Receiver: new (options: object) => NodeJS.EventEmitter & { write(bytes: Buffer): void };
+  Sender: { frame(body: Buffer, options: object): Buffer[] };
 };
 
 interface Heard {
