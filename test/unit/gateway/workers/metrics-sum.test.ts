@@ -5,7 +5,7 @@ import { MetricsSum } from '../../../../gateway/workers/metrics-sum.ts';
 
 const snapshot = async ({ registry }: Metrics) => structuredClone(await registry.getMetricsAsJSON());
 
-async function valueOf(
+async function sampleOf(
   sum: MetricsSum,
   reports: Map<number, readonly object[]>,
   name: string,
@@ -37,7 +37,7 @@ test('counters and histograms are summed, gauges are what each means', async () 
     [1, await snapshot(worker(5, 7, 1))],
     [2, await snapshot(worker(2, 1, 9))],
   ]);
-  const value = (name: string) => valueOf(sum, reports, name);
+  const value = (name: string) => sampleOf(sum, reports, name);
   expect(await value(admitted)).toBe(7);
   expect(await value('fleetgate_connections{protocol="mqtt"}')).toBe(7);
   expect(await value('fleetgate_connect_seconds_count')).toBe(7);
@@ -53,18 +53,18 @@ test('what a worker that is gone had counted stays; the ledger is its successorâ
   const other = await snapshot(worker(2, 1, 0));
   sum.bury(1, await snapshot(worker(5, 7, 0)));
   let reports = new Map([[2, other]]);
-  expect(await valueOf(sum, reports, admitted)).toBe(7);
-  expect(await valueOf(sum, reports, delivered)).toBe(8);
-  expect(await valueOf(sum, reports, 'fleetgate_connections{protocol="mqtt"}')).toBe(2);
+  expect(await sampleOf(sum, reports, admitted)).toBe(7);
+  expect(await sampleOf(sum, reports, delivered)).toBe(8);
+  expect(await sampleOf(sum, reports, 'fleetgate_connections{protocol="mqtt"}')).toBe(2);
   // The successor opens the same spool, and tells its totals.
   reports = new Map([
     [1, await snapshot(worker(1, 7, 0))],
     [2, other],
   ]);
-  expect(await valueOf(sum, reports, admitted)).toBe(8);
-  expect(await valueOf(sum, reports, delivered)).toBe(8);
+  expect(await sampleOf(sum, reports, admitted)).toBe(8);
+  expect(await sampleOf(sum, reports, delivered)).toBe(8);
   sum.bury(1, await snapshot(worker(1, 9, 0)));
-  expect(await valueOf(sum, new Map([[2, other]]), admitted)).toBe(8);
-  expect(await valueOf(sum, new Map([[2, other]]), delivered)).toBe(10);
-  expect(await valueOf(sum, new Map([[2, other]]), 'fleetgate_connect_seconds_count')).toBe(8);
+  expect(await sampleOf(sum, new Map([[2, other]]), admitted)).toBe(8);
+  expect(await sampleOf(sum, new Map([[2, other]]), delivered)).toBe(10);
+  expect(await sampleOf(sum, new Map([[2, other]]), 'fleetgate_connect_seconds_count')).toBe(8);
 });
