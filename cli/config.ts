@@ -1,6 +1,7 @@
 /** The whole configuration of a server: the sections of both towers and what stands above them. */
 import { existsSync, readFileSync } from 'node:fs';
 import Type, { type Static } from 'typebox';
+import { addressRanges } from '#common/address-range.ts';
 import { loadConfiguration } from '#common/config/load.ts';
 import { Count, Section, Text } from '#common/config/schema.ts';
 import { Fault } from '#common/fault.ts';
@@ -89,6 +90,15 @@ function relations(settings: Configuration): { path: string; message: string }[]
   }
   if (settings.mqtt.maxConnectSize > settings.mqtt.maxPacketSize) {
     problems.push({ path: 'mqtt.maxConnectSize', message: 'this is not above mqtt.maxPacketSize' });
+  }
+  for (const door of ['mqtt', 'https'] as const) {
+    for (const [index, text] of settings[door].proxy.from.entries()) {
+      try {
+        addressRanges([text]);
+      } catch (thrown) {
+        problems.push({ path: `${door}.proxy.from.${index}`, message: Fault.of(thrown).message });
+      }
+    }
   }
   if (settings.limits.connectionsPerAddress > settings.limits.connections) {
     problems.push({ path: 'limits.connectionsPerAddress', message: 'this is not above limits.connections' });

@@ -1,9 +1,11 @@
 /** `fleetgate devices` and `certificates`: who is there, and who is put out. */
 import type { Command } from 'commander';
+import type { MessageLimits } from '#common/contract/message-limits.ts';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import { type BulkFlags, revokeMany } from './bulk-revocation.ts';
 import { importCommand } from './import.ts';
+import { limitsOf, limitsText } from './message-limits.ts';
 import { allItems, asked, type NounFlags, verb, withRegistry } from './noun.ts';
 import { facts, paint, table } from './output.ts';
 
@@ -14,6 +16,7 @@ interface Device {
   role: string | null;
   assignedRole: string | null;
   attributes: Record<string, string>;
+  limits: MessageLimits | null;
   updatedAt: string;
 }
 
@@ -91,6 +94,7 @@ export function deviceCommands(program: Command): void {
                 .map(([name, value]) => `${name}=${value}`)
                 .join(' ') || 'none',
             ],
+            ['limits', limitsText(device.limits)],
           ]),
           '',
           ...table(
@@ -102,6 +106,17 @@ export function deviceCommands(program: Command): void {
             ['SESSION', 'FROM', 'GATEWAY', 'SINCE'],
             device.sessions.map((each) => [each.protocol, each.address, each.gateway, each.connectedAt]),
           ),
+        ]);
+      }),
+    );
+  verb(devices.command('limits <device> <windows>'), 'devices limits pump-1 100/s,2000/min,1MiB/s')
+    .description('how much it may send; none goes by its fleet and role again, unlimited lifts what they say')
+    .action((id: string, windows: string, flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const body = { limits: limitsOf(windows) };
+        const device = await api.call<DeviceDetails>('PATCH', `/v1/devices/${encodeURIComponent(id)}`, body);
+        output.answer(device, () => [
+          `Limits of ${id}: ${limitsText(device.limits)}; its sessions go on by them.`,
         ]);
       }),
     );

@@ -3,6 +3,7 @@
  * No label ever holds a device id. docs/metrics.md lists the same names, and a law compares the two.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { commandStates } from './contract/command.ts';
 import { eventClasses } from './contract/event.ts';
 import { protocols } from './contract/receipt.ts';
 import { faultKinds } from './fault.ts';
@@ -36,6 +37,16 @@ export function openMetrics() {
       'handshakes_dropped_total',
       'Connections whose place in the queue for a handshake went to a later one of their network.',
     ),
+    takeoversTotal: counter(
+      'takeovers_total',
+      'Sessions that a newer one of the same client id has ended, by whether it came from the same address.',
+      ['address'],
+    ),
+    flappingBansTotal: counter(
+      'flapping_bans_total',
+      'Times that a device was kept out for coming too often.',
+    ),
+    clonesSuspectedTotal: counter('clones_suspected_total', 'Times that a device was thought to be two.'),
     messagesAcceptedTotal: counter('messages_accepted_total', 'Events that became durable.', [
       'class',
       'protocol',
@@ -52,6 +63,13 @@ export function openMetrics() {
     messagesMissedTotal: counter(
       'messages_missed_total',
       'Messages of QoS 0 that a subscriber missed because too much was waiting to be read by it.',
+    ),
+    commandsTotal: counter('commands_total', 'Commands to devices.', ['result']),
+    commandsPending: gauge('commands_pending', 'Commands that wait for their devices.'),
+    commandSeconds: histogram(
+      'command_seconds',
+      'From the acceptance of a command to the acknowledgement of its device.',
+      latencyBuckets,
     ),
     backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend'], 'min'),
     backendOldestPendingSeconds: gauge(
@@ -111,6 +129,9 @@ export function openMetrics() {
       metrics.messagesAcceptedTotal.inc({ class: eventClass, protocol }, 0);
   }
   for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
+  for (const result of commandStates)
+    metrics.commandsTotal.inc({ result: result === 'queued' ? 'sent' : result }, 0);
+  for (const address of ['same', 'other']) metrics.takeoversTotal.inc({ address }, 0);
   metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
   metrics.enrollmentsTotal.inc({ result: 'pending', reason: 'approval-pending' }, 0);
   for (const reason of faultKinds) metrics.enrollmentsTotal.inc({ result: 'refused', reason }, 0);

@@ -93,6 +93,10 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     sighted: ({ sightings: seen }) => sightings.report(seen),
     renew: ({ chain, csr }, gateway) =>
       renewal.renew(chain.map(fromBase64), fromBase64(csr), `gateway:${gateway}`),
+    commands: (ask) => nouns.commandDelivery.waitingFor(ask),
+    'commands-waiting': ({ devices }) => nouns.commandDelivery.whoHasSome(devices),
+    'command-progress': ({ progress }) => nouns.commandDelivery.report(progress),
+    'command-reply': (reply, gateway) => nouns.commandReplies.record(reply, gateway),
     introduce: ({ chain }, gateway) => foreign.introductions.introduce(chain, gateway),
   });
 

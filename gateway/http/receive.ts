@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { EventClass } from '#common/contract/event.ts';
 import { Fault } from '#common/fault.ts';
+import type { Meters } from '../limits/meters.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import type { Intake, Waiter } from '../telemetry/intake.ts';
@@ -11,6 +12,7 @@ import type { HttpSession } from './session.ts';
 export interface ReceiveParts {
   intake: Intake;
   audience: Audience;
+  meters: Meters;
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
 }
@@ -116,6 +118,11 @@ export class Receive {
         new Fault('spool-full', 'The gateway holds as much as it can; try again.', { retryAfterMs: 2000 }),
       );
     }
+    if (session.meter !== null) {
+      const bytes = items.reduce((sum, { payload }) => sum + payload.length, 0);
+      const retryAfterMs = this.#parts.meters.take(session.meter, items.length, bytes);
+      if (retryAfterMs > 0) return Promise.reject(tooMuch(retryAfterMs));
+    }
     return new Promise((resolve, reject) => {
       let left = items.length;
       const waiter: Waiter = {
@@ -135,6 +142,13 @@ export class Receive {
     });
   }
 }
+
+const tooMuch = (retryAfterMs: number) =>
+  new Fault(
+    'message-rate',
+    'This device sends more than its role, fleet or device may; nothing was taken, try again later.',
+    { retryAfterMs },
+  );
 
 const topicOf = (device: string, eventClass: EventClass, channel: string): string =>
   `devices/${device}/${lanes[eventClass]}${channel === '' ? '' : `/${channel}`}`;

@@ -12,6 +12,8 @@ import type { Metrics } from '#common/metrics.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
+import type { CommandDesk } from '../commands/desk.ts';
+import type { Replies } from '../commands/replies.ts';
 import type { Peer } from '../door/peer.ts';
 import { readWire, tlsOf, type Wire, type WireReader } from '../door/wire.ts';
 import type { Ownership } from '../sessions/ownership.ts';
@@ -28,13 +30,13 @@ import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from 
 import { enter, takeOver } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
-import { Lane, type LaneHost } from './lane.ts';
+import { Lane, type LaneHost, type LaneParts } from './lane.ts';
 import { Outbound, type OutboundHost } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
 import { leaveWill } from './will.ts';
 
-export interface FrontParts {
+export interface FrontParts extends Pick<LaneParts, 'meters'> {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
@@ -42,6 +44,8 @@ export interface FrontParts {
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
+  commands: CommandDesk;
+  replies: Replies;
   deadlines: Deadlines;
   clock: Clock;
   log: Logger;
@@ -88,7 +92,6 @@ export class Front
     this.#lastSeenMs = parts.clock.elapsed();
     parts.deadlines.add(this);
     readWire(socket, this);
-    socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#close());
   }
 
@@ -126,6 +129,10 @@ export class Front
 
   get attached(): Attachment | null {
     return this.#attachment;
+  }
+
+  get filters(): readonly string[] {
+    return this.#conversation?.filters ?? [];
   }
 
   get outboundMaximum(): number {
@@ -221,7 +228,7 @@ export class Front
   /** Step by step; any may refuse by a Fault. */
   #enter(asked: Connect, finding: Finding | undefined): void {
     const { sessions, clock } = this.#parts;
-    const entrant = enter(this.protocol, this.peer, asked, finding, this.#parts);
+    const entrant = enter(this.protocol, this.peer, asked, tlsOf(this.#socket), finding, this.#parts);
     if (!entrant.admitted) {
       this.#refused = true;
       throw entrant.fault;
@@ -255,7 +262,7 @@ export class Front
   }
 
   #converse(): void {
-    const { intake, broker, renewals, settings, metrics } = this.#parts;
+    const { intake, broker, meters, settings } = this.#parts;
     const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
@@ -264,17 +271,10 @@ export class Front
       rights: this.rights,
       intake,
       audience: broker,
+      meters,
       settings,
     });
-    this.#conversation = new Conversation({
-      speaker: this,
-      lane: this.#lane,
-      intake,
-      broker,
-      renewals,
-      settings,
-      metrics,
-    });
+    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });
   }
 
   #greet(sessionPresent: boolean): void {
@@ -300,6 +300,7 @@ export class Front
     const attachment = this.#attachment!;
     if (sessionPresent) attachment.restored();
     if (!this.#greeted) this.#greet(sessionPresent);
+    if (sessionPresent) this.#conversation?.restored();
     const use = this.#whenAttached;
     this.#whenAttached = null;
     if (use) use(attachment);
@@ -346,21 +347,17 @@ export class Front
       this.#outcome = fault.kind;
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
-        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
-      this.#lastWord(fault);
+        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
+      const { version, wantsReasons } = this;
+      const said = this.#connect !== null;
+      const word = lastWordOf(fault, { said, greeted: this.#greeted, version, wantsReasons });
+      if (word) this.write(word);
       this.#ended = true;
       this.#inbox.close();
       socket.destroySoon(fault.kind);
       clock.after(lastWordMs, () => socket.destroy());
     }
     return closed;
-  }
-
-  #lastWord(fault: Fault): void {
-    const { version, wantsReasons } = this;
-    const acquaintance = { said: this.#connect !== null, greeted: this.#greeted, version, wantsReasons };
-    const word = lastWordOf(fault, acquaintance);
-    if (word) this.write(word);
   }
 
   checkDeadlines(nowMs: number): void {
@@ -385,6 +382,7 @@ export class Front
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#conversation?.close();
     this.#outbound?.close();
     if (this.connectedAtMs !== 0) ownership.release(this);
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);

@@ -5,10 +5,13 @@
  */
 import type { EventClass } from '#common/contract/event.ts';
 import type { Fault } from '#common/fault.ts';
+import type { Meters } from '../limits/meters.ts';
+import type { Pace } from '../limits/pace.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import type { Intake, Origin, Waiter } from '../telemetry/intake.ts';
+import { isCommandTopic, type ReplyTarget, replyTargetOf } from './command-topic.ts';
 import { malformed, PacketReader, protocolError, textOf } from './packet-reader.ts';
 import { noProperties, type Properties, readProperties } from './properties.ts';
 import { checkTopicName, isRenewalTopic } from './topic.ts';
@@ -30,6 +33,7 @@ export interface LaneParts {
   rights: Rights;
   intake: Intake;
   audience: Audience;
+  meters: Meters;
   settings: MqttSettings;
 }
 
@@ -42,6 +46,8 @@ export interface Route {
   readonly channel: string;
   /** Whether it takes CSRs. */
   readonly renews: boolean;
+  /** The command that is answered there. */
+  readonly reply: ReplyTarget | null;
   /** -1 when it may not publish there at all. */
   readonly maxQos: number;
 }
@@ -64,6 +70,8 @@ const received = 1;
 
 export class Lane implements Waiter {
   readonly #parts: LaneParts;
+  /** Null for a device that nothing limits. */
+  pace: Pace | null;
   #rights: Rights;
   #routes: Route[] = [];
   /** Packet ids to acknowledge in this turn: QoS 1 as they are, QoS 2 with a bit above. */
@@ -74,12 +82,14 @@ export class Lane implements Waiter {
   constructor(parts: LaneParts) {
     this.#parts = parts;
     this.#rights = parts.rights;
+    this.pace = parts.meters.paceOf(parts.device, parts.rights.limits);
   }
 
   /** What was remembered of topics is judged anew. */
   renew(rights: Rights): void {
     this.#rights = rights;
     this.#routes = [];
+    this.pace = this.#parts.meters.paceOf(this.#parts.device, rights.limits);
   }
 
   /** Publishes of QoS 1 and 2 that have not been acknowledged. */
@@ -197,6 +207,8 @@ export class Lane implements Waiter {
       if (bytes.length === end - start && bytes.compare(data, start, end) === 0) return routes[index]!;
     }
     const route = this.#makeRoute(Buffer.from(data.subarray(start, end)));
+    // Each command is answered on a topic of its own, once.
+    if (route.reply) return route;
     if (routes.length === rememberedTopics) routes.shift();
     routes.push(route);
     return route;
@@ -206,10 +218,20 @@ export class Lane implements Waiter {
     const topic = textOf(bytes);
     checkTopicName(topic, this.#parts.settings);
     const found = laneOf(topic, this.#parts.device);
-    let maxQos = 2;
+    const reply = replyTargetOf(topic, this.#parts.device);
+    // Only the registry sends commands, whatever the role grants.
+    let maxQos = reply || !isCommandTopic(topic) ? 2 : -1;
     while (maxQos >= 0 && !this.#rights.mayPublish(topic, maxQos, false)) maxQos -= 1;
     const renews = isRenewalTopic(topic, this.#parts.device);
-    return { bytes, topic, class: found?.class ?? null, channel: found?.channel ?? '', renews, maxQos };
+    return {
+      bytes,
+      topic,
+      class: found?.class ?? null,
+      channel: found?.channel ?? '',
+      renews,
+      reply,
+      maxQos,
+    };
   }
 }
 

@@ -3,6 +3,7 @@ import type { Kysely } from 'kysely';
 import { type Clock, timestamp } from '#common/clock.ts';
 import type { ChangeKind } from '#common/contract/change.ts';
 import type { DeviceState } from '#common/contract/directory.ts';
+import type { MessageLimits } from '#common/contract/message-limits.ts';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { DeviceId } from '#common/identity.ts';
@@ -10,8 +11,10 @@ import type { Tables } from '../store/tables.ts';
 import type { Write, Writer } from '../store/writer.ts';
 import type { Audit } from './audit.ts';
 import { type CertificateView, viewOfCertificate } from './certificates.ts';
+import type { Registered } from './explanation.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
+import { limitsText } from './limits-text.ts';
 import type { RevocationReason } from './revocation-reason.ts';
 import { roleByAssignment } from './role-assignments.ts';
 
@@ -23,6 +26,8 @@ export interface DeviceView {
   readonly role: string | null;
   readonly assignedRole: string | null;
   readonly attributes: Record<string, string>;
+  /** How much it may send; null for what its fleet and its role say. */
+  readonly limits: MessageLimits | null;
   readonly createdAt: string;
   readonly updatedAt: string;
 }
@@ -49,6 +54,8 @@ export interface DevicesParts {
   feed: Feed;
   gateways: Gateways;
   clock: Clock;
+  /** In the transaction of a deletion, what waits for the device; what is returned is called after the commit. */
+  withdrawCommands(write: Write, device: DeviceId): Promise<() => void>;
 }
 
 const viewOf = (row: Tables['devices']): DeviceView => ({
@@ -58,6 +65,7 @@ const viewOf = (row: Tables['devices']): DeviceView => ({
   role: row.role,
   assignedRole: row.assigned_role,
   attributes: JSON.parse(row.attributes),
+  limits: row.limits === null ? null : JSON.parse(row.limits),
   createdAt: timestamp(row.created_ms),
   updatedAt: timestamp(row.updated_ms),
 });
@@ -110,13 +118,24 @@ export class Devices {
     };
   }
 
+  /** Fleet and state; null when there is no such device. */
+  async registered(id: DeviceId): Promise<Registered | null> {
+    const { read } = this.#parts;
+    const row = await read
+      .selectFrom('devices')
+      .select(['fleet', 'state'])
+      .where('id', '=', id)
+      .executeTakeFirst();
+    return row && row.state !== 'deleted' ? row : null;
+  }
+
   /**
    * Replaces what is given: attributes as a whole, with what roles are assigned by them; its own role, null for none.
    * Live sessions are judged anew.
    */
   async change(
     id: DeviceId,
-    to: { attributes?: Record<string, string>; role?: string | null },
+    to: { attributes?: Record<string, string>; role?: string | null; limits?: MessageLimits | null },
     actor: string,
   ): Promise<Receipt> {
     return this.#alter(id, 'device-changed', actor, { action: 'device.change' }, async (write, { fleet }) => {
@@ -133,6 +152,7 @@ export class Devices {
           assigned_role: await roleByAssignment(write, { fleet, attributes }),
         }),
         ...(to.role !== undefined && { role: to.role }),
+        ...(to.limits !== undefined && { limits: limitsText(to.limits) }),
       };
     });
   }
@@ -175,11 +195,16 @@ export class Devices {
   }
 
   /** Revokes what is left of it and frees the id for a new enrollment; rows of certificates stay. */
-  remove(id: DeviceId, actor: string): Promise<Receipt> {
-    return this.#alter(id, 'device-deleted', actor, { action: 'device.delete' }, async (write) => {
+  async remove(id: DeviceId, actor: string): Promise<Receipt> {
+    let withdrawn = () => {};
+    const what = { action: 'device.delete' };
+    const receipt = await this.#alter(id, 'device-deleted', actor, what, async (write) => {
       await this.#revokeCertificates(write, id, 'cessationOfOperation');
-      return { state: 'deleted', role: null, assigned_role: null, attributes: '{}' };
+      withdrawn = await this.#parts.withdrawCommands(write, id);
+      return { state: 'deleted', role: null, assigned_role: null, attributes: '{}', limits: null };
     });
+    withdrawn();
+    return receipt;
   }
 
   async #revokeCertificates(write: Write, id: DeviceId, reason: RevocationReason): Promise<void> {
@@ -215,7 +240,8 @@ export class Devices {
 }
 
 /** A device as the audit tells of it, with its certificates by their state. */
-async function standing(write: Write, { id, state, role, assigned_role, attributes }: Tables['devices']) {
+async function standing(write: Write, row: Tables['devices']) {
+  const { id, state, role, assigned_role, attributes, limits } = row;
   const rows = await write
     .selectFrom('certificates')
     .select(['fingerprint', 'state'])
@@ -223,7 +249,14 @@ async function standing(write: Write, { id, state, role, assigned_role, attribut
     .where('fingerprint', 'is not', null)
     .execute();
   const certificates = Object.fromEntries(rows.map((row) => [row.fingerprint!, row.state]));
-  return { state, role, assignedRole: assigned_role, attributes: JSON.parse(attributes), certificates };
+  return {
+    state,
+    role,
+    assignedRole: assigned_role,
+    attributes: JSON.parse(attributes),
+    limits: limits && JSON.parse(limits),
+    certificates,
+  };
 }
 
 const holdOfDevice = (id: string) =>
