@@ -7,6 +7,8 @@ import { Fault } from '#common/fault.ts';
 import { caCertificates } from './ca.ts';
 import { type NounFlags, verb, withRegistry } from './noun.ts';
 import { facts, openOutput, paint } from './output.ts';
+import type { RegistryApi } from './registry-api.ts';
+import { suspicionLines } from './suspicion.ts';
 import { whereabouts } from './where.ts';
 
 interface StatusReport {
@@ -46,7 +48,11 @@ export function insightCommands(program: Command): void {
         const path = `/v1/devices/${encodeURIComponent(device)}/decisions?limit=${Number(flags.limit)}`;
         const { items } = await api.call<{ items: Decision[] }>('GET', path);
         const nothing = `No gateway remembers ${device} at its door. A certificate that nobody knows is not tied to a device: see GET /v1/decisions?reason=unknown-certificate.`;
-        output.answer(items, () => (items.length === 0 ? [nothing] : items.flatMap(decisionLines)));
+        const suspicion = flags.json ? [] : await suspicionOf(api, device);
+        output.answer(items, () => [
+          ...suspicion,
+          ...(items.length === 0 ? [nothing] : items.flatMap(decisionLines)),
+        ]);
       }),
     );
 
@@ -73,6 +79,16 @@ export function insightCommands(program: Command): void {
   verb(program.command('doctor'), 'doctor')
     .description('look for what is wrong on this machine')
     .action((flags: NounFlags) => doctor(flags));
+}
+
+/** Nothing for a device that is not known, or any more. */
+async function suspicionOf(api: RegistryApi, device: string): Promise<string[]> {
+  try {
+    return suspicionLines(await api.call('GET', `/v1/devices/${encodeURIComponent(device)}`));
+  } catch (thrown) {
+    if (Fault.of(thrown).kind === 'not-found') return [];
+    throw thrown;
+  }
 }
 
 async function doctor(flags: NounFlags): Promise<void> {

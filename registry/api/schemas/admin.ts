@@ -69,5 +69,8 @@ export const gatewaySchemas = {
   ),
   enrolled: Type.Object({ chain: Type.String(), trust: Type.String(), notAfter: time }),
   params: Type.Object({ gateway: fleetId }),
-  ask: Type.Object({ gateway: fleetId, kind: words(['introduce', 'renew', 'est', 'staple', 'sighted']) }),
+  ask: Type.Object({
+    gateway: fleetId,
+    kind: words(['introduce', 'renew', 'est', 'staple', 'sighted', 'suspect']),
+  }),
 };
