@@ -14,6 +14,7 @@ import type { Audience } from '../telemetry/audience.ts';
 import { Attachment, type LinkedClient } from './attachment.ts';
 import { type BrokerGuest, BrokerLink } from './broker-link.ts';
 import { isCommandTopic } from './command-topic.ts';
+import { Tongue } from './dialect.ts';
 import { Listeners } from './listeners.ts';
 import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
 import { firstDispatchId } from './outbound.ts';
@@ -24,6 +25,7 @@ import { type MayRetain, Retained } from './retained.ts';
 export interface Guest extends BrokerGuest {
   readonly clientId: string;
   readonly device: string;
+  readonly entry: { readonly fleet: string };
   readonly rights: Rights;
   /** The client's own Maximum Packet Size. */
   readonly maximumPacketSize: number;
@@ -83,6 +85,7 @@ export class Broker implements Audience, AsyncDisposable {
     metrics: Metrics;
   }): Promise<Broker> {
     const retained = new Retained(mayRetain);
+    const tongueOf = ({ entry, device }: Guest) => Tongue.of(settings.topics, entry.fleet, device);
     const aedes = await Aedes.createBroker({
       connectTimeout: settings.connectTimeout,
       drainTimeout: settings.drainTimeout,
@@ -111,7 +114,9 @@ export class Broker implements Audience, AsyncDisposable {
         done: (error: null, sub: Subscription | null) => void,
       ) => {
         // Asked again when a stored session is restored: rights may have been withdrawn meanwhile.
-        const granted = guestOf(client)?.rights.maySubscribe(sub.topic) ?? null;
+        const guest = guestOf(client);
+        const filter = (guest && tongueOf(guest)?.filterOf(sub.topic)) ?? sub.topic;
+        const granted = guest?.rights.maySubscribe(filter) ?? null;
         if (granted !== null && sub.qos > granted) sub.qos = granted;
         done(null, granted === null ? null : sub);
       },
@@ -123,6 +128,7 @@ export class Broker implements Audience, AsyncDisposable {
         // Devices' publishes are calls of ours: what comes this way is a Will.
         const guest = guestOf(client);
         if (!guest) return done(new Error('a Will of nobody'));
+        packet.topic = tongueOf(guest)?.meaningOf(packet.topic)?.topic ?? packet.topic;
         const { topic, qos, retain } = packet;
         if (!guest.rights.mayPublish(topic, qos, retain))
           return done(new Error('a Will that is no longer allowed'));

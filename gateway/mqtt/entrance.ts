@@ -1,4 +1,5 @@
 /** A CONNECT's way in, step by step: any step may refuse. Nothing is awaited, so nothing can change in between. */
+import type { DirectoryEntry } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Finding } from '../admission/finding.ts';
@@ -9,6 +10,7 @@ import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Connect } from './connect-packet.ts';
+import { Tongue } from './dialect.ts';
 import { judgeWill } from './will.ts';
 
 export interface EntranceParts {
@@ -29,9 +31,16 @@ export function enter(
   if (!verdict.admitted) return verdict;
   const { entry, rights } = verdict;
   // A device that always leaves a Will is to get in to renew all the same; the Will is not kept.
-  const connect = rights.renewalOnly ? { ...asked, will: null } : asked;
+  const connect = rights.renewalOnly ? { ...asked, will: null } : inOurWords(asked, entry, settings);
   judgeWill(connect.will, entry.device, rights, settings);
   return { ...verdict, connect };
+}
+
+/** Its Will too may be on a topic of another platform. */
+function inOurWords(asked: Connect, { fleet, device }: DirectoryEntry, { topics }: MqttSettings): Connect {
+  if (!asked.will) return asked;
+  const meaning = Tongue.of(topics, fleet, device)?.meaningOf(asked.will.topic);
+  return meaning ? { ...asked, will: { ...asked.will, topic: meaning.topic } } : asked;
 }
 
 /** Ends an older session of the client id, here or in another process: null, or resolves when that one has let go. */

@@ -27,6 +27,7 @@ import type { Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
 import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
+import { Tongue } from './dialect.ts';
 import { enter, takeOver } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
@@ -264,17 +265,19 @@ export class Front
   #converse(): void {
     const { intake, broker, meters, settings } = this.#parts;
     const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
+    const tongue = Tongue.of(this.#parts.settings.topics, this.entry.fleet, this.device);
     this.#lane = new Lane({
       host: this,
       device: this.device,
       origin,
       rights: this.rights,
+      tongue,
       intake,
       audience: broker,
       meters,
       settings,
     });
-    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });
+    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane, tongue });
   }
 
   #greet(sessionPresent: boolean): void {

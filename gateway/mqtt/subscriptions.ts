@@ -43,7 +43,7 @@ export class Subscriptions {
     const refused = speaker.version === 5 ? 0x87 : 0x80;
     const codes: number[] = [];
     const granted = subscriptions.flatMap((asked) => {
-      const most = speaker.rights.maySubscribe(asked.filter);
+      const most = speaker.rights.maySubscribe(this.#meant(asked.filter));
       // Shared subscriptions are announced as not available (MQTT 5, section 3.2.2.3.13).
       const shared = asked.filter.startsWith('$share/');
       const code =
@@ -109,7 +109,7 @@ export class Subscriptions {
 
   #areOurs(granted: readonly AskedSubscription[]): boolean {
     const { speaker } = this.#parts;
-    return this.#isBrief && granted.every(({ filter }) => isPrivate(filter, speaker.device));
+    return this.#isBrief && granted.every(({ filter }) => isPrivate(this.#meant(filter), speaker.device));
   }
 
   #fits(granted: readonly AskedSubscription[]): boolean {
@@ -117,17 +117,25 @@ export class Subscriptions {
     return all.size <= this.#parts.settings.maxSubscriptions;
   }
 
+  /** The filter of ours that is meant by one of another platform. */
+  #meant(filter: string): string {
+    return this.#parts.tongue?.filterOf(filter) ?? filter;
+  }
+
   /** Takes commands as long as a subscription covers them, at the highest QoS of those. */
   #adjust(): void {
     const { speaker } = this.#parts;
     let most: 0 | 1 | 2 | null = null;
+    let by = '';
     for (const filter of this.filters) {
-      if (!coversCommands(filter, speaker.device)) continue;
+      if (!coversCommands(this.#meant(filter), speaker.device)) continue;
       const qos = this.#private.qosOf(filter) ?? speaker.attached?.qosOf(filter) ?? 0;
-      if (most === null || qos > most) most = qos;
+      if (most !== null && qos <= most) continue;
+      most = qos;
+      by = filter;
     }
     if (most === null && !this.#commands) return;
     this.#commands ??= new CommandSession(this.#parts);
-    this.#commands.adjust(most);
+    this.#commands.adjust(most, by);
   }
 }
