@@ -21,6 +21,7 @@ export class Subscriptions {
   readonly #parts: SubscriptionsParts;
   readonly #private = new PrivateTopics();
   #commands: CommandSession | undefined;
+  #isRestored = false;
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
@@ -94,6 +95,7 @@ export class Subscriptions {
 
   /** A stored session is back: its commands come without being subscribed to anew. */
   restored(): void {
+    this.#isRestored = true;
     this.#adjust();
   }
 
@@ -127,7 +129,7 @@ export class Subscriptions {
       if (most === null || qos > most) most = qos;
     }
     if (most === null && !this.#commands) return;
-    this.#commands ??= new CommandSession(this.#parts);
+    this.#commands ??= new CommandSession(this.#parts, this.#isRestored);
     this.#commands.adjust(most);
   }
 }

@@ -80,7 +80,9 @@ test('telemetry of all workers reaches the backend, each once', async () => {
   const accepted = fleetSize * each;
   await eventually(async () => {
     const metrics = await metricsOf(house);
-    expect(metrics.get('fleetgate_messages_accepted_total{class="telemetry",protocol="mqtt"}')).toBe(accepted);
+    expect(metrics.get('fleetgate_messages_accepted_total{class="telemetry",protocol="mqtt"}')).toBe(
+      accepted,
+    );
     expect(metrics.get('fleetgate_messages_delivered_total{backend="file"}')).toBe(accepted);
     expect(metrics.get('fleetgate_messages_pending{backend="file"}')).toBe(0);
   });
@@ -113,6 +115,12 @@ test('a revocation closes what the device has at any worker, and the receipt nam
   expect(body.sessions[0].gateway).toMatch(/^gateway\/[12]$/);
   await raw.ended();
   using again = await RawMqtt.open(device, house.port('mqtts'));
-  again.sendPacket({ cmd: 'connect', clientId: device.id, protocolVersion: 5, protocolId: 'MQTT', clean: true });
+  again.sendPacket({
+    cmd: 'connect',
+    clientId: device.id,
+    protocolVersion: 5,
+    protocolId: 'MQTT',
+    clean: true,
+  });
   expect((await again.next('connack')).reasonCode).toBe(0x87);
 });
