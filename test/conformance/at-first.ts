@@ -26,6 +26,11 @@ export const atFirst: {
       what: 'a topic alias ended with 0x82, not 0x94',
     },
     {
+      clauses: ['MQTT-3.10.4-5'],
+      what: 'UNSUBSCRIBE of a session that had never subscribed was not answered',
+    },
+    { clauses: ['MQTT-6.0.0-1', 'MQTT-6.0.0-2', 'MQTT-6.0.0-4'], what: 'there was no WebSocket' },
+    {
       clauses: ['MQTT-4.12.0-1'],
       what: 'an authentication method ended with 0x82, not 0x87',
     },
