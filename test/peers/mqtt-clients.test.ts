@@ -92,14 +92,14 @@ function clientStory(name: string, command: readonly string[]): void {
 
     test.concurrent('a keep-alive that is kept, and a Will when the network fails', async () => {
       const here = as('will');
-      await using speaker = start(command, 'a', { ...here, keepAliveSeconds: 2 });
+      await using speaker = start(command, 'a', { ...here, keepAliveSeconds: 3 });
       await using listener = start(command, 'b', here);
       await listener.hears('connected');
       await listener.subscribes(topic('still'), 1);
       await listener.subscribes(topic('will-will'), 1);
       await speaker.hears('connected');
       // Two keep-alives and a half without a word of ours: the client pings.
-      await systemClock.sleep(5_000);
+      await systemClock.sleep(6_000);
       await speaker.publishes(topic('still'), 0, 'here');
       expect(await listener.message()).toMatchObject({ start: 'here' });
       await speaker.drops();

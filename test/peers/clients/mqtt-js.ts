@@ -29,6 +29,11 @@ client.on('connect', ({ sessionPresent }) => say('connected', sessionPresent ? 1
 client.on('message', (topic, payload, { qos, retain }) =>
   say('message', topic, qos, retain ? 1 : 0, payload.length, payload.subarray(0, 20)),
 );
+client.on('disconnect', ({ reasonCode, properties }) =>
+  console.error('disconnect', reasonCode, properties?.reasonString),
+);
+client.on('error', ({ message }) => console.error(message));
+client.on('close', () => console.error('closed'));
 for await (const line of createInterface({ input: process.stdin })) {
   const [verb, topic = '', qos, retain, payload = ''] = line.split(' ');
   const level = Number(qos) as 0 | 1 | 2;
