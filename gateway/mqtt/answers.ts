@@ -21,7 +21,7 @@ export interface ServerLimits {
   readonly assignedClientId: string | null;
 }
 
-/** CONNACK of 5 that admits (section 3.2.2.3): our limits, no topic aliases, no shared subscriptions. */
+/** CONNACK of 5 that admits (section 3.2.2.3): our limits, no topic aliases. */
 export function connack5(sessionPresent: boolean, limits: ServerLimits): Buffer {
   const properties: number[] = [
     0x21,
@@ -29,8 +29,6 @@ export function connack5(sessionPresent: boolean, limits: ServerLimits): Buffer 
     limits.receiveMaximum & 0xff,
     0x27,
     ...uint32(limits.maximumPacketSize),
-    0x2a,
-    0,
   ];
   if (limits.serverKeepAliveSeconds !== null) {
     properties.push(0x13, limits.serverKeepAliveSeconds >> 8, limits.serverKeepAliveSeconds & 0xff);
@@ -88,6 +86,13 @@ export const bareAcknowledgement = (type: 0x40 | 0x50 | 0x70, packetId: number):
 /** PUBCOMP of 5 for an identifier that nobody knows: 0x92 (section 3.7.2.1). */
 export const unknownPacketId5 = (packetId: number): Buffer =>
   Buffer.from([0x70, 3, packetId >> 8, packetId & 0xff, 0x92]);
+
+/** PUBREL (section 3.6). */
+export const pubrel = (packetId: number): Buffer => Buffer.from([0x62, 2, packetId >> 8, packetId & 0xff]);
+
+/** PUBREL for an identifier that nobody knows: 0x92 in 5 (section 3.6.2.1), the plain one in 3.1.1. */
+export const pubrelOfUnknown = (packetId: number, version: 4 | 5): Buffer =>
+  version === 4 ? pubrel(packetId) : Buffer.from([0x62, 3, packetId >> 8, packetId & 0xff, 0x92]);
 
 export const pingresp = Buffer.from([0xd0, 0]);
 

@@ -1,7 +1,7 @@
 /**
  * What an admitted session says, packet by packet. Telemetry goes down the lane; subscriptions and other publishes go to
- * the broker by call; acknowledgements of what the broker sent pass as they are. Each handler says whether the packet was
- * taken: one that was not stays in the buffer until there is room.
+ * the broker by call; acknowledgements end what is outbound. Each handler says whether the packet was taken: one that was
+ * not stays in the buffer until there is room.
  */
 import { isUtf8 } from 'node:buffer';
 import { Fault } from '#common/fault.ts';
@@ -110,9 +110,7 @@ export class Conversation {
           speaker.version,
           settings.maxUserProperties,
         );
-        // The packet as it came: these never have a body of 128 bytes unless they carry properties.
-        if (!speaker.sent?.acknowledge(type, packetId, reasonCode))
-          speaker.attached?.inject(frameOf(head, data, start, end));
+        speaker.outbound.acknowledge(type, packetId, reasonCode);
         return true;
       }
       case 6:
@@ -147,7 +145,7 @@ export class Conversation {
   /** Within the limits of its device: held back, or dropped when it is QoS 0. */
   #carryInPace(pace: Pace, bytes: number): boolean {
     const { speaker, metrics } = this.#parts;
-    const waitMs = pace.ask(bytes);
+    const waitMs = pace.ask(publish, bytes);
     if (waitMs === 0) {
       const taken = this.#carry();
       if (taken) pace.taken();
@@ -215,8 +213,9 @@ export class Conversation {
       return true;
     }
     // The payload is copied: the broker keeps it longer than the socket's buffer lives.
-    const { device } = speaker;
-    const message = { topic: route.topic, payload: Buffer.from(payload), qos, retain, properties, device };
+    const { device, clientId } = speaker;
+    const bytes = Buffer.from(payload);
+    const message = { topic: route.topic, payload: bytes, qos, retain, properties, device, clientId };
     if (qos === 0) {
       broker.publish(message, () => {});
       return true;
@@ -324,10 +323,3 @@ const about = ({ packetId, route }: Pick<Publish, 'packetId' | 'route'>, fault: 
   new Fault(fault.kind, fault.message, {
     fields: { ...fault.fields, correlation: packetId || null, topic: route.topic },
   });
-
-/** Header and body of a packet whose header was split off; a copy. */
-function frameOf(head: number, data: Buffer, start: number, end: number): Buffer {
-  const length = end - start;
-  const header = length < 0x80 ? [head, length] : [head, (length & 0x7f) | 0x80, length >> 7];
-  return Buffer.concat([Buffer.from(header), data.subarray(start, end)]);
-}

@@ -27,17 +27,18 @@ import type { Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
 import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
-import { enter, takeOver } from './entrance.ts';
+import { enter, type TakeOverParts, takeOver } from './entrance.ts';
 import { errorWord } from './error-topic.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
 import { Lane, type LaneHost, type LaneParts } from './lane.ts';
-import { Outbound, type OutboundHost } from './outbound.ts';
+import { Outbound } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
+import { WayOut } from './way-out.ts';
 import { leaveWill } from './will.ts';
 
-export interface FrontParts extends Pick<LaneParts, 'meters'> {
+export interface FrontParts extends Pick<LaneParts, 'meters'>, Pick<TakeOverParts, 'clones'> {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
@@ -56,9 +57,7 @@ export interface FrontParts extends Pick<LaneParts, 'meters'> {
 /** After our last word a peer has so long to take it. */
 const lastWordMs = 1_000;
 
-export class Front
-  implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, OutboundHost, WireReader
-{
+export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, WireReader {
   readonly peer: Peer;
   readonly #socket: Wire;
   readonly #parts: FrontParts;
@@ -80,7 +79,7 @@ export class Front
   #ended = false;
   #closed = false;
   #goodbye = false;
-  #lastSeenMs: number;
+  lastHeardMs: number;
   #blockedSinceMs = 0;
   #keepAliveMs = 0;
   #outcome = 'closed by the client';
@@ -90,7 +89,7 @@ export class Front
     this.peer = peer;
     this.#parts = parts;
     this.#acceptedAtMs = acceptedAtMs;
-    this.#lastSeenMs = parts.clock.elapsed();
+    this.lastHeardMs = parts.clock.elapsed();
     parts.deadlines.add(this);
     readWire(socket, this);
     socket.on('close', () => this.#close());
@@ -145,11 +144,9 @@ export class Front
   }
 
   get outbound(): Outbound {
-    this.#outbound ??= new Outbound(this);
-    return this.#outbound;
-  }
-
-  get sent(): Outbound | null {
+    if (this.#outbound === null) {
+      this.#outbound = new Outbound(new WayOut(this, this.#socket), this.#parts);
+    }
     return this.#outbound;
   }
 
@@ -164,7 +161,7 @@ export class Front
 
   release(): void {
     if (!this.#inbox.held || this.#ended) return;
-    this.#lastSeenMs = this.#parts.deadlines.nowMs;
+    this.lastHeardMs = this.#parts.deadlines.nowMs;
     this.#trying(() => this.#inbox.release());
     if (!this.#inbox.held) this.#socket.resume();
   }
@@ -174,7 +171,7 @@ export class Front
   }
 
   heard(chunk: Buffer): void {
-    this.#lastSeenMs = this.#parts.deadlines.nowMs;
+    this.lastHeardMs = this.#parts.deadlines.nowMs;
     this.#trying(() => this.#inbox.read(chunk));
   }
 
@@ -267,7 +264,7 @@ export class Front
     const { intake, broker, meters, settings } = this.#parts;
     this.#lane = new Lane({
       host: this,
-      device: this.device,
+      device: this.entry.device,
       origin: intake.origin(this.entry.fleet, this.entry.device, this.protocol),
       rights: this.rights,
       intake,
@@ -299,7 +296,6 @@ export class Front
 
   welcome(sessionPresent: boolean): void {
     const attachment = this.#attachment!;
-    if (sessionPresent) attachment.restored();
     if (!this.#greeted) this.#greet(sessionPresent);
     if (sessionPresent) this.#conversation?.restored();
     const use = this.#whenAttached;
@@ -332,6 +328,7 @@ export class Front
     this.#goodbye = !words.withWill;
     this.#attachment?.disconnected(words);
     this.#ended = true;
+    this.#outbound?.close();
     this.#inbox.close();
     this.#socket.end();
   }
@@ -351,6 +348,7 @@ export class Front
         corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
       this.write(lastWordOf(fault, this, clock.now()));
       this.#ended = true;
+      this.#outbound?.close();
       this.#inbox.close();
       socket.destroySoon(fault.kind);
       clock.after(lastWordMs, () => socket.destroy());
@@ -366,10 +364,10 @@ export class Front
     if (this.#ended) return;
     const { settings } = this.#parts;
     // While it is we who do not read, silence is no fault of the client.
-    const silentMs = this.#inbox.held ? 0 : nowMs - this.#lastSeenMs;
+    const silentMs = this.#inbox.held ? 0 : nowMs - this.lastHeardMs;
     const late = this.#connect
       ? lateForKeepAlive(silentMs, this.#keepAliveMs)
-      : lateForConnect(nowMs - this.#lastSeenMs, settings);
+      : lateForConnect(nowMs - this.lastHeardMs, settings);
     if (late) return void this.end(late, { silence: false });
     if (!this.#socket.writableNeedDrain) this.#blockedSinceMs = 0;
     else if (this.#blockedSinceMs === 0) this.#blockedSinceMs = nowMs;

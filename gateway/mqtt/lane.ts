@@ -5,6 +5,8 @@
  */
 import type { EventClass } from '#common/contract/event.ts';
 import { Fault } from '#common/fault.ts';
+import type { DeviceId } from '#common/identity.ts';
+import type { Peer } from '../door/peer.ts';
 import type { Meters } from '../limits/meters.ts';
 import type { Pace } from '../limits/pace.ts';
 import type { Rights } from '../sessions/rights.ts';
@@ -19,6 +21,8 @@ import { checkTopicName, isRenewalTopic } from './topic.ts';
 /** What the lane needs of its connection. */
 export interface LaneHost {
   readonly version: 4 | 5;
+  readonly clientId: string;
+  readonly peer: Peer;
   write(bytes: Buffer): void;
   /** An event could not be made durable: the connection cannot go on as if it were. */
   end(fault: Fault, options: { silence: boolean }): Promise<void>;
@@ -28,7 +32,7 @@ export interface LaneHost {
 
 export interface LaneParts {
   host: LaneHost;
-  device: string;
+  device: DeviceId;
   origin: Origin;
   rights: Rights;
   intake: Intake;
@@ -82,14 +86,14 @@ export class Lane implements Waiter {
   constructor(parts: LaneParts) {
     this.#parts = parts;
     this.#rights = parts.rights;
-    this.pace = parts.meters.paceOf(parts.device, parts.rights.limits);
+    this.pace = parts.meters.paceOf(parts.device, parts.rights.limits, parts.host.peer);
   }
 
   /** What was remembered of topics is judged anew. */
   renew(rights: Rights): void {
     this.#rights = rights;
     this.#routes = [];
-    this.pace = this.#parts.meters.paceOf(this.#parts.device, rights.limits);
+    this.pace = this.#parts.meters.paceOf(this.#parts.device, rights.limits, this.#parts.host.peer);
   }
 
   /** Publishes of QoS 1 and 2 that have not been acknowledged. */
@@ -141,7 +145,7 @@ export class Lane implements Waiter {
     } else if (qos === 1) this.#inFlight += 1;
     const ticket = qos === 2 ? packetId | 0x10000 : packetId;
     intake.accept(origin, route.class!, route.channel, contentType, payload, qos === 0 ? null : this, ticket);
-    if (audience.wants(route.topic)) audience.deliver(route.topic, payload, qos, contentType);
+    if (audience.wants(route.topic)) audience.deliver(route.topic, payload, qos, contentType, host.clientId);
   }
 
   /** Books an inbound QoS 2 PUBLISH that goes to the broker: false when it was taken before. */

@@ -52,10 +52,7 @@ export class Subscriptions {
     let why: Fault | null = null;
     const granted = subscriptions.flatMap((asked) => {
       const most = speaker.rights.maySubscribe(asked.filter);
-      // Shared subscriptions are announced as not available (MQTT 5, section 3.2.2.3.13).
-      const shared = asked.filter.startsWith('$share/');
-      const code =
-        most === null ? refused : shared ? (speaker.version === 5 ? 0x9e : 0x80) : Math.min(asked.qos, most);
+      const code = most === null ? refused : Math.min(asked.qos, most);
       codes.push(code);
       if (code >= 0x80) why ??= denial(speaker.rights, notGranted(asked.filter, most !== null));
       return code < 0x80 ? [{ ...asked, qos: code as 0 | 1 | 2 }] : [];
@@ -108,7 +105,10 @@ export class Subscriptions {
     }
     speaker.attachment((attachment) => {
       speaker.hold();
-      attachment.unsubscribe(filters, packetId, () => {
+      attachment.unsubscribe(filters, (error, codes) => {
+        if (error) return void speaker.end(Fault.of(error), { silence: false });
+        const all = codes.map((code, index) => (known[index] ? 0 : code));
+        speaker.write(unsuback(packetId, all, speaker.version));
         this.#adjust();
         speaker.release();
       });
