@@ -15,6 +15,7 @@ import type { Bench, Figure } from './figure.ts';
 import { memory } from './memory-case.ts';
 import { messages } from './message-case.ts';
 import { status } from './status-case.ts';
+import { workerProcesses } from './workers-case.ts';
 
 const clock = systemClock;
 
@@ -126,5 +127,6 @@ export const cases = {
   revoke,
   lookup,
   status,
+  workers: workerProcesses,
   enrollment,
 } as const;
