@@ -8,6 +8,7 @@ import type { Fingerprint } from '#common/identity.ts';
 import { openRegistryApi } from '../cli/registry-api.ts';
 import { FileDirectory } from '../registry/store/directory.ts';
 import { Store } from '../registry/store/store.ts';
+import { commands } from './command-case.ts';
 import { use } from './compare.ts';
 import { connect, resumption, storm } from './connect-case.ts';
 import { enrollment } from './enrollment-case.ts';
@@ -129,4 +130,5 @@ export const cases = {
   status,
   workers: workerProcesses,
   enrollment,
+  commands,
 } as const;
