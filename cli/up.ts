@@ -1,11 +1,15 @@
 /** `fleetgate up`, `registry` and `gateway`: the servers, whole or apart, until a signal ends them. */
 import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { systemClock } from '#common/clock.ts';
+import type { RegistryLine } from '#common/contract/line.ts';
+import type { Fault } from '#common/fault.ts';
 import { type Logger, openLog } from '#common/log.ts';
-import { openMetrics } from '#common/metrics.ts';
-import { type Gateway, openGateway } from '../gateway/main.ts';
+import { type Metrics, openMetrics } from '#common/metrics.ts';
+import { openGateway } from '../gateway/main.ts';
 import { openRemoteLine } from '../gateway/upstream/remote-line.ts';
+import { type DirectoryFile, Supervisor } from '../gateway/workers/supervisor.ts';
 import { openRegistry, type Registry } from '../registry/main.ts';
 import type { Configuration } from './config.ts';
 import { type Whereabouts, writeWhereabouts } from './where.ts';
@@ -13,6 +17,8 @@ import { type Whereabouts, writeWhereabouts } from './where.ts';
 /** A running server: what it is reached by, and its end. */
 export interface Running extends AsyncDisposable {
   readonly where: Whereabouts;
+  /** Resolves when it cannot go on. */
+  readonly failed: Promise<Fault>;
 }
 
 const clock = systemClock;
@@ -34,20 +40,58 @@ function registryOf(
   return openRegistry({ dataDir, host, settings, trustDomain, doorNames, metrics, log, clock, opsPort });
 }
 
-/** Registry and gateway in one process. */
+/** A gateway, in this process or in several workers. */
+interface Doors {
+  readonly urls: { readonly mqtts: string; readonly https: string; readonly ops?: string };
+  readonly failed: Promise<Fault>;
+}
+
+interface Ground {
+  readonly dataDir: string;
+  readonly line: RegistryLine;
+  readonly directory: DirectoryFile;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+const neverFails = new Promise<Fault>(() => {});
+
+async function openDoors(
+  settings: Configuration,
+  ground: Ground,
+  opened: AsyncDisposableStack,
+): Promise<Doors> {
+  const { host, name } = settings;
+  const workers = settings.workers === 0 ? availableParallelism() : settings.workers;
+  if (workers === 1) {
+    const { urls } = opened.use(await openGateway({ ...ground, host, name, settings, clock }));
+    return { urls, failed: neverFails };
+  }
+  const program = new URL('./worker.ts', import.meta.url);
+  const logLevel = settings.log.level;
+  return opened.use(
+    await Supervisor.open({ ...ground, workers, program, host, name, settings, logLevel, clock }),
+  );
+}
+
+/** Registry and gateway in one process, or the gateway in processes of its own. */
 export async function runAll(settings: Configuration): Promise<Running> {
   const { dataDir, log } = await prepare(settings);
   const metrics = openMetrics();
   await using opened = new AsyncDisposableStack();
   const registry = opened.use(await registryOf(settings, dataDir, log, metrics));
-  const { host, name } = settings;
-  const gateway: Gateway = opened.use(
-    await openGateway({ dataDir, host, name, settings, line: registry.line, metrics, log, clock }),
-  );
+  const directory = { kind: 'registry', path: registry.directoryFile } as const;
+  const ground = { dataDir, line: registry.line, directory, metrics, log };
+  const gateway = await openDoors(settings, ground, opened);
   const { caFile: ca, adminTokenFile } = registry;
   const file = Object.values(settings.backends).find((backend) => backend.type === 'file');
   const events = file && { events: join(dataDir, file.path) };
-  return running(dataDir, { ...gateway.urls, ...registry.urls, ca, adminTokenFile, ...events }, opened);
+  return running(
+    dataDir,
+    { ...gateway.urls, ...registry.urls, ca, adminTokenFile, ...events },
+    opened,
+    gateway.failed,
+  );
 }
 
 /** The registry alone. */
@@ -68,7 +112,7 @@ export async function runGateway(
   remote: { url: string; ca?: string; tokenFile?: string },
 ): Promise<Running> {
   const { dataDir, log } = await prepare(settings);
-  const { host, name, doorNames } = settings;
+  const { name, doorNames } = settings;
   await using opened = new AsyncDisposableStack();
   const names = [...new Set(['localhost', '127.0.0.1', '::1', ...doorNames])];
   const line = await openRemoteLine({
@@ -82,16 +126,21 @@ export async function runGateway(
     log,
   });
   opened.defer(() => line.close());
-  const gateway = opened.use(
-    await openGateway({ dataDir, host, name, settings, line, metrics: openMetrics(), log, clock }),
-  );
-  return running(dataDir, { ...gateway.urls }, opened);
+  const directory = { kind: 'replica', path: line.directoryFile } as const;
+  const ground = { dataDir, line, directory, metrics: openMetrics(), log };
+  const gateway = await openDoors(settings, ground, opened);
+  return running(dataDir, { ...gateway.urls }, opened, gateway.failed);
 }
 
-function running(dataDir: string, where: Whereabouts, opened: AsyncDisposableStack): Running {
+function running(
+  dataDir: string,
+  where: Whereabouts,
+  opened: AsyncDisposableStack,
+  failed = neverFails,
+): Running {
   writeWhereabouts(dataDir, where);
   const stack = opened.move();
-  return { where, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return { where, failed, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
 /** Resolves at the first SIGTERM or SIGINT. */

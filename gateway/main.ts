@@ -1,5 +1,6 @@
 /** Builds the gateway: the only file of this tower that constructs. Opened in order, closed in reverse. */
 import type { Clock } from '#common/clock.ts';
+import type { CommandOffer } from '#common/contract/command.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
@@ -8,8 +9,11 @@ import { DirectoryCorridor } from './admission/corridor.ts';
 import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
 import { mayRetain } from './admission/standing-right.ts';
+import { CommandDesk } from './commands/desk.ts';
+import { Replies } from './commands/replies.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
 import { HandshakeQueue } from './door/handshake-queue.ts';
+import { Proxied } from './door/proxied.ts';
 import { OwnTicketKeys, type TicketKeys } from './door/ticket-keys.ts';
 import { HttpDoor } from './http/door.ts';
 import { CloneWatch } from './limits/clone-watch.ts';
@@ -21,7 +25,7 @@ import { Eviction } from './revocation/eviction.ts';
 import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
 import { type Ownership, soleOwner } from './sessions/ownership.ts';
 import { Sessions } from './sessions/sessions.ts';
-import type { GatewaySettings, LimitSettings } from './settings.ts';
+import type { GatewaySettings, LimitSettings, ProxySettings } from './settings.ts';
 import { leftoverSpools, spoolLabel } from './telemetry/leftover-spools.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
 import { Sightings } from './upstream/sightings.ts';
@@ -92,8 +96,13 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     maxLagMs: settings.upstream.maxLag,
   });
   const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
+  const { ask } = line;
+  const commands = opened.use(new CommandDesk({ ask, clock, log }));
+  const replies = new Replies({ ask, most: settings.mqtt.maxReplies });
+  const takeOffer = (command: CommandOffer | null) => commands.offer(command);
   // Attached before the first device comes in: no revocation may fall between.
-  opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction })));
+  const outlook = { directory, clock, maxLagMs: settings.upstream.maxLag };
+  opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction, outlook, takeOffer })));
   opened.defer(clock.every(expirySweepMs, () => eviction.sweep()));
 
   const limits = new ConnectLimits(settings.limits, clock);
@@ -120,12 +129,18 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     clones,
     ownership: company?.ownership ?? soleOwner,
     neighbours: company?.neighbours ?? null,
+    commands,
+    replies,
   };
+  const { proxyTimeout: timeoutMs, maxProxyHeader: maxHeader } = settings.limits;
+  const proxiedBy = (proxy: ProxySettings) =>
+    proxy.from.length === 0 ? undefined : new Proxied({ ...proxy, timeoutMs, maxHeader, clock });
   const { intake } = telemetry;
   const mqtt = opened.use(
     await MqttDoor.open({
       ...door,
       settings: settings.mqtt,
+      proxied: proxiedBy(settings.mqtt.proxy),
       intake,
       ask: line.ask,
       mayRetain: (device, topic) => mayRetain(directory, device, topic),
@@ -135,6 +150,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     await HttpDoor.open({
       ...door,
       settings: settings.https,
+      proxied: proxiedBy(settings.https.proxy),
       topics: settings.mqtt,
       ask: line.ask,
       enrollRatePerAddress: settings.limits.enrollRatePerAddress,
@@ -162,12 +178,11 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
 
   const stack = opened.move();
   const close = () => stack.disposeAsync();
-  const url = (scheme: string, port: number) => `${scheme}://${reachable(host)}:${port}`;
   return {
     urls: {
-      mqtts: url('mqtts', mqtt.port),
-      https: url('https', https.port),
-      ...(ops && { ops: url('http', ops.port) }),
+      mqtts: urlOf('mqtts', host, mqtt.port),
+      https: urlOf('https', host, https.port),
+      ...(ops && { ops: urlOf('http', host, ops.port) }),
     },
     ports: { mqtts: mqtt.port, https: https.port },
     refresh,
@@ -192,7 +207,7 @@ function flappingOf(limits: LimitSettings, clock: Clock, metrics: Metrics): Flap
 }
 
 /** A wildcard address is reached by loopback; an IPv6 address stands in brackets. */
-function reachable(host: string): string {
+export function urlOf(scheme: string, host: string, port: number): string {
   const address = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  return address.includes(':') ? `[${address}]` : address;
+  return `${scheme}://${address.includes(':') ? `[${address}]` : address}:${port}`;
 }

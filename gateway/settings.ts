@@ -3,6 +3,21 @@
 import Type, { type Static } from 'typebox';
 import { Count, Duration, Flag, Port, Section, Size, Text } from '#common/config/schema.ts';
 
+const proxySettings = Section(
+  {
+    from: Type.Array(Type.String(), {
+      default: [],
+      description:
+        'Addresses and ranges of proxies that say by PROXY header for whom they connect; none: nobody does.',
+    }),
+    required: Flag(
+      true,
+      'Whether, when there are proxies, connections without a header and from elsewhere are turned away.',
+    ),
+  },
+  'Proxies in front of the door.',
+);
+
 export const mqttSettings = Section(
   {
     port: Port(8883, 'Port of the MQTTS door.'),
@@ -35,12 +50,15 @@ export const mqttSettings = Section(
     maxSessions: Count(100_000, 'Most sessions kept for devices that are away.'),
     maxRenewals: Count(500, 'Most renewals under way over all sessions; more are told to try again.'),
     maxCsrSize: Size('16KiB', 'Longest CSR of a renewal over a session, in DER.'),
+    maxCommandsInFlight: Count(16, 'Most unacknowledged commands of one session.'),
+    maxReplies: Count(1000, 'Most replies to commands on their way to the registry at once.'),
     maxWillSize: Size('8KiB', 'Longest Will payload.'),
     maxQueuedSize: Size(
       '4MiB',
       'Most bytes that wait in memory to be read by one subscriber; beyond it misses QoS 0, and is closed at QoS 1 and 2.',
     ),
     drainTimeout: Duration('5s', 'A device that does not read what is sent to it for so long is closed.'),
+    proxy: proxySettings,
   },
   'The MQTTS door.',
 );
@@ -53,6 +71,10 @@ export const httpsSettings = Section(
     maxBatchEvents: Count(10_000, 'Most events of one batch.'),
     maxEnrollBody: Size('64KiB', 'Longest body of one EST request or renewal.'),
     maxEnrollUnderway: Count(200, 'Most EST requests and renewals that wait for the registry at once.'),
+    maxPolls: Count(20_000, 'Most requests that wait for commands at once.'),
+    maxPollsPerDevice: Count(2, 'Most requests of one device that wait for commands at once.'),
+    maxPollWait: Duration('60s', 'Longest that a request waits for commands.'),
+    maxPollCommands: Count(16, 'Most commands of one answer.'),
     headersTimeout: Duration('10s', 'A request whose headers have not arrived by then is closed.'),
     requestTimeout: Duration('60s', 'A request whose body has not arrived by then is closed.'),
     keepAliveTimeout: Duration('75s', 'An idle connection is closed after so long.'),
@@ -61,6 +83,7 @@ export const httpsSettings = Section(
       description:
         'Origins of web pages that may open MQTT over WebSocket, as `https://app.example`; those of this very host may.',
     }),
+    proxy: proxySettings,
   },
   'The HTTPS door for devices, for MQTT too.',
 );
@@ -95,6 +118,8 @@ export const limitSettings = Section(
       'Most EST requests and renewals a second of one address; bursts of twice that pass.',
     ),
     handshakeTimeout: Duration('10s', 'A TLS handshake that is not done by then is ended.'),
+    proxyTimeout: Duration('3s', 'A PROXY header that is not whole by then is not waited for.'),
+    maxProxyHeader: Size('4KiB', 'Longest PROXY header of version 2, behind its first 16 bytes.'),
     helloTimeout: Duration('3s', 'A connection that has not sent a byte by then is ended.'),
     handshakes: Count(
       2000,
@@ -130,7 +155,7 @@ export const limitSettings = Section(
       100,
       'Most unknown certificates a second of one address whose chain is looked at; bursts of twice that pass.',
     ),
-    journalSize: Count(10_000, 'Decisions at the door that are kept in memory.'),
+    journalSize: Count(10_000, 'Admissions at the door that are kept in memory, and as many refusals.'),
   },
   'Limits before and at the door.',
 );
@@ -255,6 +280,7 @@ export const gatewaySettings = {
 };
 
 export type MqttSettings = Static<typeof mqttSettings>;
+export type ProxySettings = Static<typeof proxySettings>;
 export type HttpsSettings = Static<typeof httpsSettings>;
 export type OpsSettings = Static<typeof opsSettings>;
 export type LimitSettings = Static<typeof limitSettings>;

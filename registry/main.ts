@@ -43,6 +43,8 @@ export interface RegistryOptions {
 export interface Registry extends AsyncDisposable {
   /** For a gateway in the same process. */
   readonly line: RegistryLine;
+  /** Where the directory is kept, for other processes of this machine to read. */
+  readonly directoryFile: string;
   readonly urls: { readonly registry: string; readonly pki: string; readonly ops?: string };
   /** PEM bundle: root and issuing CAs. */
   readonly caFile: string;
@@ -92,6 +94,10 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     suspect: (report, gateway) => suspicions.suspect(report, gateway),
     renew: ({ chain, csr }, gateway) =>
       renewal.renew(chain.map(fromBase64), fromBase64(csr), `gateway:${gateway}`),
+    commands: (ask) => nouns.commandDelivery.waitingFor(ask),
+    'commands-waiting': ({ devices }) => nouns.commandDelivery.whoHasSome(devices),
+    'command-progress': ({ progress }) => nouns.commandDelivery.report(progress),
+    'command-reply': (reply, gateway) => nouns.commandReplies.record(reply, gateway),
     introduce: ({ chain }, gateway) => foreign.introductions.introduce(chain, gateway),
   });
 
@@ -126,6 +132,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const stack = opened.move();
   const close = () => stack.disposeAsync();
   return {
+    directoryFile: store.path,
     line: {
       directory,
       doors,

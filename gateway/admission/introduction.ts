@@ -10,8 +10,9 @@ import { Fault, type FaultKind } from '#common/fault.ts';
 import { RateLimiter } from '#common/gcra.ts';
 import type { Fingerprint } from '#common/identity.ts';
 import { TrustedIssuers } from '#common/x509/trusted-issuers.ts';
-import { hostOf, neighbourhood } from '../door/connect-limits.ts';
+import { neighbourhood } from '../door/connect-limits.ts';
 import type { Peer } from '../door/peer.ts';
+import { hostOf } from '../door/read-peer.ts';
 import type { LimitSettings } from '../settings.ts';
 import type { Finding } from './finding.ts';
 

@@ -69,10 +69,6 @@ export class ConnectLimits {
   }
 }
 
-/** The host of an address and port as one word (gateway/door/peer.ts). */
-export const hostOf = (address: string): string =>
-  address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
-
 /** An IPv6 host holds a /64 at least, so that is what counts as one address; IPv4 in IPv6 counts as IPv4. */
 export function neighbourhood(address: string): string {
   if (!address.includes(':')) return address;

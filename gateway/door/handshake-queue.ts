@@ -17,6 +17,11 @@ export interface HandshakeQueueOptions {
   onDropped: () => void;
 }
 
+export interface HandshakeCalls {
+  begin(): void;
+  late(): void;
+}
+
 /** Of all handshakes that may be under way, this part begins without a question: also those who then say nothing. */
 const carefreePart = 4;
 
@@ -45,11 +50,11 @@ export class HandshakeQueue {
   }
 
   /**
-   * Calls `begin` when it is this connection's turn, at once if nobody waits; destroys the socket when that, or the
-   * handshake, takes too long. What is returned is to be called when the handshake is done or the socket closed.
+   * Calls `begin` when it is this connection's turn, at once if nobody waits; `late` before it destroys the socket because
+   * that, or the handshake, takes too long. What is returned is to be called when the handshake is done or the socket closed.
    */
-  enter(socket: Socket, address: string, begin: () => void): Cancel {
-    const handshake = new Handshake(socket, neighbourhood(address), begin);
+  enter(socket: Socket, address: string, calls: HandshakeCalls): Cancel {
+    const handshake = new Handshake(socket, neighbourhood(address), calls);
     this.#watch(handshake);
     if (this.#places.taken < this.#carefree) this.#begin(handshake);
     else this.#listen(handshake);
@@ -62,9 +67,13 @@ export class HandshakeQueue {
     const { socket } = handshake;
     const patience = Math.min(limits.helloTimeout, limits.handshakeTimeout);
     const rest = limits.handshakeTimeout - patience;
+    const end = () => {
+      handshake.calls.late();
+      socket.destroy();
+    };
     handshake.deadline = clock.after(patience, () => {
-      if (rest === 0 || socket.bytesRead === handshake.readBefore) return void socket.destroy();
-      handshake.deadline = clock.after(rest, () => socket.destroy());
+      if (rest === 0 || socket.bytesRead === handshake.readBefore) return end();
+      handshake.deadline = clock.after(rest, end);
     });
   }
 
@@ -119,7 +128,7 @@ export class HandshakeQueue {
   #begin(handshake: Handshake): void {
     handshake.stage = 'under way';
     this.#places.take(handshake.name);
-    handshake.begin();
+    handshake.calls.begin();
   }
 
   #leave(handshake: Handshake): void {
@@ -140,16 +149,16 @@ export class HandshakeQueue {
 class Handshake {
   readonly socket: Socket;
   readonly name: string;
-  readonly begin: () => void;
+  readonly calls: HandshakeCalls;
   /** A PROXY header may have been read before. */
   readonly readBefore: number;
   stage: Stage = 'silent';
   deadline: Cancel = ignore;
 
-  constructor(socket: Socket, name: string, begin: () => void) {
+  constructor(socket: Socket, name: string, calls: HandshakeCalls) {
     this.socket = socket;
     this.name = name;
-    this.begin = begin;
+    this.calls = calls;
     this.readBefore = socket.bytesRead - socket.readableLength;
   }
 }

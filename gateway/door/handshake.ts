@@ -14,8 +14,8 @@ export interface HandshakeParts {
   readonly staple: Buffer | null;
   /** Once: whoever takes the socket owns its errors. */
   done(socket: TLSSocket): void;
-  /** Once: it came to no end; the socket is gone or goes. */
-  failed(error: Error | null): void;
+  /** Once: it came to no end; the socket is gone or goes. `leaf` is the DER of the certificate that was shown by then. */
+  failed(error: Error | null, leaf: Buffer | null): void;
 }
 
 /** What Node keeps inside; each is looked for before it is used. */
@@ -41,7 +41,8 @@ export function shakeHands(raw: Socket, { context, alpn, staple, done, failed }:
   const fail = (error: Error | null) => {
     if (isOver) return;
     isOver = true;
-    failed(error);
+    // Nothing else may be asked of a handshake that failed: getProtocol() and its like end the process.
+    failed(error, socket.getPeerX509Certificate()?.raw ?? null);
     socket.destroy();
   };
   const gone = () => fail(null);

@@ -6,14 +6,16 @@ import { createServer, type Server, type Socket } from 'node:net';
 import tls, { type SecureContext, type TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '#common/clock.ts';
 import type { DoorCertificateSource } from '#common/contract/line.ts';
-import type { FaultKind } from '#common/fault.ts';
+import type { Fault, FaultKind } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { TlsSettings } from '../settings.ts';
 import type { ConnectLimits } from './connect-limits.ts';
 import { shakeHands } from './handshake.ts';
+import { type HandshakeFailure, maxLeaf } from './handshake-failure.ts';
 import type { HandshakeQueue } from './handshake-queue.ts';
 import type { Peer } from './peer.ts';
+import type { Proxied } from './proxied.ts';
 import { addressOf, readPeer } from './read-peer.ts';
 import type { TicketKeys } from './ticket-keys.ts';
 
@@ -33,14 +35,32 @@ export interface ListenerOptions {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
-  /** Refused before TLS, for the count; the socket is gone. */
-  onRefused: (reason: FaultKind) => void;
+  /** A socket that listens already, handed over by whoever started us; then `host` and `port` are not asked. */
+  fd?: number;
+  /** Set when proxies are in front of the listener. */
+  proxied?: Proxied;
+  /** Turned away for what a PROXY header said, or did not; the socket is gone. */
+  onMisled: (fault: Fault, peer: Peer) => void;
+  /** Refused before TLS, for the count; the socket is gone. `address` has no port. */
+  onRefused: (reason: FaultKind, address: string) => void;
+  /** A handshake that came to nothing; the socket is gone. */
+  onFailed: (failure: HandshakeFailure) => void;
   /** A finished handshake. `acceptedAtMs` is of `clock.elapsed()`. */
   onConnection: (socket: TLSSocket, peer: Peer, acceptedAtMs: number) => void;
 }
 
 /** Pending connections that the system keeps for us; the kernel's own limit caps it. */
 const backlog = 4096;
+
+/** What is known of a raw socket when it is accepted. */
+interface Arrival {
+  readonly atMs: number;
+  readonly address: string;
+  /** Ends the wait for the handshake. */
+  readonly shaken: Cancel;
+  /** Whether the wait was over before it was done. */
+  isLate: boolean;
+}
 
 export class Listener implements AsyncDisposable {
   readonly port: number;
@@ -65,7 +85,8 @@ export class Listener implements AsyncDisposable {
     };
     const alpn = options.alpn && alpnBytes(options.alpn);
 
-    const shake = (raw: Socket, atMs: number, address: string, shaken: Cancel) =>
+    const shake = (raw: Socket, arrival: Arrival) => {
+      const { atMs, address, shaken } = arrival;
       shakeHands(raw, {
         context,
         alpn,
@@ -78,30 +99,57 @@ export class Listener implements AsyncDisposable {
           options.onConnection(socket, peer, atMs);
         },
         // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
-        failed: () => metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' }),
+        failed: (error, leaf) => {
+          metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
+          options.onFailed({
+            address,
+            code: (error as NodeJS.ErrnoException | null)?.code ?? 'unknown',
+            late: arrival.isLate,
+            spoke: raw.bytesRead > 0,
+            leaf: leaf && leaf.length <= maxLeaf ? leaf : null,
+          });
+        },
       });
+    };
 
-    const server = createServer({ noDelay: true }, (socket) => {
-      const address = socket.remoteAddress ?? '';
-      const refusal = limits.enter(address);
+    /** Takes a place for whom the connection is made, and begins when it is its turn: by `before`, if there is one. */
+    const arrive = (socket: Socket, host: string, port: number, before?: (go: () => void) => void) => {
+      const refusal = limits.enter(host);
       if (refusal) {
         socket.destroy();
-        options.onRefused(refusal);
+        options.onRefused(refusal, host);
         return;
       }
-      const atMs = clock.elapsed();
-      const from = addressOf(socket);
-      const shaken = handshakes.enter(socket, address, () => shake(socket, atMs, from, () => shaken()));
+      const arrival = {
+        atMs: clock.elapsed(),
+        address: addressOf(host, port),
+        isLate: false,
+        shaken: () => shaken(),
+      };
+      const go = () => shake(socket, arrival);
+      const shaken = handshakes.enter(socket, host, {
+        begin: before ? () => before(go) : go,
+        late: () => {
+          arrival.isLate = true;
+        },
+      });
       socket.once('close', () => {
         shaken();
-        limits.leave(address);
+        limits.leave(host);
       });
-    });
+    };
+    const { proxied } = options;
+    const server = createServer(
+      { noDelay: true },
+      proxied
+        ? acceptThrough(proxied, arrive, options.onMisled)
+        : (socket) => arrive(socket, socket.remoteAddress ?? '', socket.remotePort ?? 0),
+    );
     server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      const { host, port, reusePort } = options;
-      server.listen({ host, port, reusePort, backlog }, () => {
+      const { host, port, reusePort, fd } = options;
+      server.listen(fd === undefined ? { host, port, reusePort, backlog } : { fd }, () => {
         server.off('error', reject);
         resolve();
       });
@@ -118,6 +166,41 @@ export class Listener implements AsyncDisposable {
     this.#stopRenewing();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
+}
+
+/** Accepts behind proxies: from those that are listed, for whom they say; from others, for themselves or not at all. */
+function acceptThrough(
+  proxied: Proxied,
+  arrive: (socket: Socket, host: string, port: number, before?: (go: () => void) => void) => void,
+  onMisled: ListenerOptions['onMisled'],
+): (socket: Socket) => void {
+  return (socket) => {
+    const { remoteAddress: host = '', remotePort: port = 0 } = socket;
+    const turnAway = (fault: Fault) => {
+      socket.destroy();
+      onMisled(fault, {
+        address: addressOf(host, port),
+        fingerprint: null,
+        resumed: false,
+        tlsVersion: 'none',
+      });
+    };
+    if (proxied.lists(host)) {
+      proxied.hear(socket, (said) => {
+        if (said instanceof Error) return turnAway(said);
+        if (!socket.destroyed) arrive(socket, said?.address ?? host, said?.port ?? port);
+      });
+      return;
+    }
+    // By its own address it is limited like anybody, so that nobody fills the journal with what is refused here.
+    arrive(socket, host, port, (go) => {
+      if (!proxied.isOptional) return turnAway(proxied.unlisted());
+      proxied.suspect(socket, (said) => {
+        if (said instanceof Error) turnAway(said);
+        else if (!socket.destroyed) go();
+      });
+    });
+  };
 }
 
 /** Names of protocols as RFC 7301, section 3.1, has them: each behind its length. */

@@ -83,6 +83,12 @@ export function suback(packetId: number, codes: readonly number[], version: 4 | 
   return Buffer.concat([Buffer.from([0x90]), lengthOf(body.length), Buffer.from(body)]);
 }
 
+/** UNSUBACK (section 3.11): 3.1.1 has no codes. */
+export function unsuback(packetId: number, codes: readonly number[], version: 4 | 5): Buffer {
+  const body = [packetId >> 8, packetId & 0xff, ...(version === 5 ? [0, ...codes] : [])];
+  return Buffer.concat([Buffer.from([0xb0]), lengthOf(body.length), Buffer.from(body)]);
+}
+
 /** PUBLISH of QoS 0 to a device: for its error topic, or the answer to a request that had correlation data (5 only). */
 export function publish0(topic: string, payload: string, version: 4 | 5, correlation?: Buffer): Buffer {
   const name = Buffer.from(topic);

@@ -41,6 +41,10 @@ export class Attachment {
     return Object.keys(this.#client.subscriptions);
   }
 
+  qosOf(filter: string): 0 | 1 | 2 | undefined {
+    return this.#client.subscriptions[filter]?.qos as 0 | 1 | 2 | undefined;
+  }
+
   /** A stored session is back: what it had subscribed to is heard again. */
   restored(): void {
     for (const filter of this.filters) this.#listeners.add(this.#client.id, filter);

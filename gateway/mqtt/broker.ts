@@ -13,6 +13,7 @@ import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import { Attachment, type LinkedClient } from './attachment.ts';
 import { type BrokerGuest, BrokerLink } from './broker-link.ts';
+import { isCommandTopic } from './command-topic.ts';
 import { Listeners } from './listeners.ts';
 import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
 import { firstDispatchId } from './outbound.ts';
@@ -132,6 +133,8 @@ export class Broker implements Audience, AsyncDisposable {
       authorizeForward: (client: Client, packet: AedesPublishPacket) => {
         const guest = guestOf(client);
         if (!guest?.rights.mayReceive(packet.topic)) return null;
+        // A device has its commands from the registry, and its own replies are no news to it.
+        if (isCommandTopic(packet.topic) && packet.topic.startsWith(`devices/${guest.device}/`)) return null;
         if (packet.retain && !retained.mayDeliver(packet.topic)) return null;
         const { conn, subscriptions } = client as LinkedClient;
         if (conn.writableLength > settings.maxQueuedSize) {

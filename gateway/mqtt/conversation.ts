@@ -5,6 +5,7 @@
  */
 import { Fault } from '#common/fault.ts';
 import type { Metrics } from '#common/metrics.ts';
+import type { Replies } from '../commands/replies.ts';
 import type { Pace } from '../limits/pace.ts';
 import { denial } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
@@ -19,6 +20,8 @@ import {
   unknownPacketId5,
 } from './answers.ts';
 import type { Broker } from './broker.ts';
+import { CommandReplies, type Refusable } from './command-replies.ts';
+import type { CommandSessionParts } from './command-session.ts';
 import type { Lane, Publish } from './lane.ts';
 import { malformed, PacketReader, protocolError } from './packet-reader.ts';
 import { noProperties, readProperties } from './properties.ts';
@@ -27,19 +30,28 @@ import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
 import { Subscriptions } from './subscriptions.ts';
 
-export interface ConversationParts {
+export interface ConversationParts extends Pick<CommandSessionParts, 'commands' | 'clock'> {
   speaker: Speaker;
   lane: Lane;
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
+  replies: Replies;
   settings: MqttSettings;
   metrics: Metrics;
 }
 
 /** Read and used within one call: one a process is enough. */
 const publish: Publish = {
-  route: { bytes: Buffer.alloc(0), topic: '', class: null, channel: '', renews: false, maxQos: -1 },
+  route: {
+    bytes: Buffer.alloc(0),
+    topic: '',
+    class: null,
+    channel: '',
+    renews: false,
+    reply: null,
+    maxQos: -1,
+  },
   qos: 0,
   duplicate: false,
   retain: false,
@@ -56,10 +68,26 @@ const disconnectWithWill = 0x04;
 export class Conversation {
   readonly #parts: ConversationParts;
   readonly #subscriptions: Subscriptions;
+  #replies: CommandReplies | undefined;
 
   constructor(parts: ConversationParts) {
     this.#parts = parts;
     this.#subscriptions = new Subscriptions(parts);
+  }
+
+  /** What the session has subscribed to. */
+  get filters(): readonly string[] {
+    return this.#subscriptions.filters;
+  }
+
+  /** A stored session is back, with what it had subscribed to. */
+  restored(): void {
+    this.#subscriptions.restored();
+  }
+
+  /** The connection is over. */
+  close(): void {
+    this.#subscriptions.close();
   }
 
   /** Takes one packet: its first byte, and its body between `start` and `end`. Faults end the connection. */
@@ -143,6 +171,7 @@ export class Conversation {
     if (route.class === null) {
       if (retain && !speaker.rights.mayPublish(route.topic, qos, true))
         return this.#refusePublish(publish, this.#notAllowed(route.topic));
+      if (route.reply) return this.#answers().take(publish, route.reply);
       return route.renews ? this.#renew(publish) : this.#toBroker(publish);
     }
     if (route.class === 'event' && qos === 0) {
@@ -225,6 +254,19 @@ export class Conversation {
     return true;
   }
 
+  /** Made when a first command is answered. */
+  #answers(): CommandReplies {
+    this.#replies ??= new CommandReplies({
+      ...this.#parts,
+      refuse: (publish, fault) => void this.#refusePublish(publish, fault),
+      tell: (publish, fault) => {
+        this.#parts.metrics.messagesRefusedTotal.inc({ reason: fault.kind });
+        this.#tell(publish, fault);
+      },
+    });
+    return this.#replies;
+  }
+
   #pubrel(packetId: number): void {
     const { speaker, lane } = this.#parts;
     const known = lane.release(packetId);
@@ -234,7 +276,7 @@ export class Conversation {
   }
 
   /** MQTT 5 has a word for it and stays; 3.1.1 has none: the device is told on its error topic, and closed. */
-  #refusePublish({ qos, packetId, route }: Publish, fault: Fault): boolean {
+  #refusePublish({ qos, packetId, route }: Refusable, fault: Fault): boolean {
     const { speaker, metrics } = this.#parts;
     metrics.messagesRefusedTotal.inc({ reason: fault.kind });
     if (speaker.version === 5) {
@@ -252,7 +294,7 @@ export class Conversation {
   #tell({ packetId, route }: Pick<Publish, 'packetId' | 'route'>, fault: Fault): void {
     const { speaker } = this.#parts;
     const errors = `devices/${speaker.device}/errors`;
-    if (speaker.attached?.filters.includes(errors)) {
+    if (speaker.filters.includes(errors)) {
       const told = {
         code: fault.kind,
         message: fault.message,

@@ -11,7 +11,7 @@ import { Renewals } from './renewal.ts';
 import type { MayRetain } from './retained.ts';
 
 export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> &
-  Omit<ListenerOptions, 'port' | 'door' | 'alpn' | 'onConnection' | 'onRefused'> & {
+  Omit<ListenerOptions, 'port' | 'door' | 'alpn' | 'onConnection' | 'onRefused' | 'onFailed' | 'onMisled'> & {
     ask: AskRegistry;
     mayRetain: MayRetain;
     neighbours: NeighbourLine | null;
@@ -39,7 +39,7 @@ export class MqttDoor implements AsyncDisposable {
   }
 
   static async open(options: MqttDoorOptions): Promise<MqttDoor> {
-    const { settings, clock, metrics } = options;
+    const { settings, clock } = options;
     const broker = await Broker.open(options);
     const deadlines = new Deadlines(clock);
     const renewals = new Renewals({ ask: options.ask, settings, clock });
@@ -49,8 +49,10 @@ export class MqttDoor implements AsyncDisposable {
       ...options,
       door: 'mqtts',
       port: settings.port,
-      onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'mqtt', result: 'refused', reason }),
+      onRefused: (reason, address) => options.corridor.turnedAway('mqtt', address, reason),
+      onFailed: (failure) => options.corridor.failed('mqtt', failure),
       alpn: mqttNames,
+      onMisled: (fault, peer) => options.corridor.refuse('mqtt', peer, null, null, fault),
       onConnection: (socket, peer, acceptedAtMs) => fronts.take(socket, peer, acceptedAtMs),
     });
     return new MqttDoor(listener, fronts, parts);

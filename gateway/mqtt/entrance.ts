@@ -3,7 +3,7 @@ import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Admitted, Corridor, Refused } from '../admission/verdict.ts';
-import type { Peer } from '../door/peer.ts';
+import type { Handshake, Peer } from '../door/peer.ts';
 import type { CloneWatch } from '../limits/clone-watch.ts';
 import type { Ownership } from '../sessions/ownership.ts';
 import type { Session } from '../sessions/session.ts';
@@ -22,10 +22,11 @@ export function enter(
   protocol: Protocol,
   peer: Peer,
   asked: Connect,
+  handshake: Handshake,
   finding: Finding | undefined,
   { corridor, settings }: EntranceParts,
 ): (Admitted & { readonly connect: Connect }) | Refused {
-  const verdict = corridor.judge(protocol, peer, asked.clientId, finding);
+  const verdict = corridor.judge(protocol, peer, asked.clientId, handshake, finding);
   if (!verdict.admitted) return verdict;
   const { entry, rights } = verdict;
   // A device that always leaves a Will is to get in to renew all the same; the Will is not kept.

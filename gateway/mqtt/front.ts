@@ -12,6 +12,8 @@ import type { Metrics } from '#common/metrics.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
+import type { CommandDesk } from '../commands/desk.ts';
+import type { Replies } from '../commands/replies.ts';
 import type { Peer } from '../door/peer.ts';
 import { readWire, tlsOf, type Wire, type WireReader } from '../door/wire.ts';
 import type { Ownership } from '../sessions/ownership.ts';
@@ -42,6 +44,8 @@ export interface FrontParts extends Pick<LaneParts, 'meters'>, Pick<TakeOverPart
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
+  commands: CommandDesk;
+  replies: Replies;
   deadlines: Deadlines;
   clock: Clock;
   log: Logger;
@@ -88,7 +92,6 @@ export class Front
     this.lastHeardMs = parts.clock.elapsed();
     parts.deadlines.add(this);
     readWire(socket, this);
-    socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#close());
   }
 
@@ -126,6 +129,10 @@ export class Front
 
   get attached(): Attachment | null {
     return this.#attachment;
+  }
+
+  get filters(): readonly string[] {
+    return this.#conversation?.filters ?? [];
   }
 
   get outboundMaximum(): number {
@@ -221,7 +228,7 @@ export class Front
   /** Step by step; any may refuse by a Fault. */
   #enter(asked: Connect, finding: Finding | undefined): void {
     const { sessions, clock } = this.#parts;
-    const entrant = enter(this.protocol, this.peer, asked, finding, this.#parts);
+    const entrant = enter(this.protocol, this.peer, asked, tlsOf(this.#socket), finding, this.#parts);
     if (!entrant.admitted) {
       this.#refused = true;
       throw entrant.fault;
@@ -255,7 +262,7 @@ export class Front
   }
 
   #converse(): void {
-    const { intake, broker, renewals, meters, settings, metrics } = this.#parts;
+    const { intake, broker, meters, settings } = this.#parts;
     const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
@@ -267,15 +274,7 @@ export class Front
       meters,
       settings,
     });
-    this.#conversation = new Conversation({
-      speaker: this,
-      lane: this.#lane,
-      intake,
-      broker,
-      renewals,
-      settings,
-      metrics,
-    });
+    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });
   }
 
   #greet(sessionPresent: boolean): void {
@@ -301,6 +300,7 @@ export class Front
     const attachment = this.#attachment!;
     if (sessionPresent) attachment.restored();
     if (!this.#greeted) this.#greet(sessionPresent);
+    if (sessionPresent) this.#conversation?.restored();
     const use = this.#whenAttached;
     this.#whenAttached = null;
     if (use) use(attachment);
@@ -347,21 +347,17 @@ export class Front
       this.#outcome = fault.kind;
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
-        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
-      this.#lastWord(fault);
+        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
+      const { version, wantsReasons } = this;
+      const said = this.#connect !== null;
+      const word = lastWordOf(fault, { said, greeted: this.#greeted, version, wantsReasons });
+      if (word) this.write(word);
       this.#ended = true;
       this.#inbox.close();
       socket.destroySoon(fault.kind);
       clock.after(lastWordMs, () => socket.destroy());
     }
     return closed;
-  }
-
-  #lastWord(fault: Fault): void {
-    const { version, wantsReasons } = this;
-    const acquaintance = { said: this.#connect !== null, greeted: this.#greeted, version, wantsReasons };
-    const word = lastWordOf(fault, acquaintance);
-    if (word) this.write(word);
   }
 
   checkDeadlines(nowMs: number): void {
@@ -386,6 +382,7 @@ export class Front
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#conversation?.close();
     this.#outbound?.close();
     if (this.connectedAtMs !== 0) ownership.release(this);
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);

@@ -13,6 +13,7 @@ import type { Rights } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import type { Intake, Origin, Waiter } from '../telemetry/intake.ts';
+import { isCommandTopic, type ReplyTarget, replyTargetOf } from './command-topic.ts';
 import { malformed, PacketReader, protocolError, textOf } from './packet-reader.ts';
 import { noProperties, type Properties, readProperties } from './properties.ts';
 import { checkTopicName, isRenewalTopic } from './topic.ts';
@@ -48,6 +49,8 @@ export interface Route {
   readonly channel: string;
   /** Whether it takes CSRs. */
   readonly renews: boolean;
+  /** The command that is answered there. */
+  readonly reply: ReplyTarget | null;
   /** -1 when it may not publish there at all. */
   readonly maxQos: number;
 }
@@ -207,6 +210,8 @@ export class Lane implements Waiter {
       if (bytes.length === end - start && bytes.compare(data, start, end) === 0) return routes[index]!;
     }
     const route = this.#makeRoute(Buffer.from(data.subarray(start, end)));
+    // Each command is answered on a topic of its own, once.
+    if (route.reply) return route;
     if (routes.length === rememberedTopics) routes.shift();
     routes.push(route);
     return route;
@@ -216,10 +221,20 @@ export class Lane implements Waiter {
     const topic = textOf(bytes);
     checkTopicName(topic, this.#parts.settings);
     const found = laneOf(topic, this.#parts.device);
-    let maxQos = 2;
+    const reply = replyTargetOf(topic, this.#parts.device);
+    // Only the registry sends commands, whatever the role grants.
+    let maxQos = reply || !isCommandTopic(topic) ? 2 : -1;
     while (maxQos >= 0 && !this.#rights.mayPublish(topic, maxQos, false)) maxQos -= 1;
     const renews = isRenewalTopic(topic, this.#parts.device);
-    return { bytes, topic, class: found?.class ?? null, channel: found?.channel ?? '', renews, maxQos };
+    return {
+      bytes,
+      topic,
+      class: found?.class ?? null,
+      channel: found?.channel ?? '',
+      renews,
+      reply,
+      maxQos,
+    };
   }
 }
 

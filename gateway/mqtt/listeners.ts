@@ -5,6 +5,7 @@ import { filterMatches } from '#common/topic-match.ts';
 const lanes = [
   ['devices', '+', 'telemetry'],
   ['devices', '+', 'events'],
+  ['devices', '+', 'commands', '+', 'reply'],
 ];
 
 export class Listeners {
@@ -15,7 +16,7 @@ export class Listeners {
   #filters: readonly (readonly string[])[] = [];
 
   add(clientId: string, filter: string): void {
-    if (!couldHear(filter)) return;
+    if (!couldHear(filter) || isOwnCommands(clientId, filter)) return;
     const filters = this.#byClient.get(clientId) ?? new Set();
     this.#byClient.set(clientId, filters.add(filter));
     this.#gather();
@@ -56,6 +57,12 @@ export class Listeners {
     this.#filters = [...all].map((filter) => filter.split('/'));
     this.onChange();
   }
+}
+
+/** Its own commands and replies, of which every device may have a filter: it does not hear them from here. */
+function isOwnCommands(clientId: string, filter: string): boolean {
+  const [root, device, room] = filter.split('/', 3);
+  return root === 'devices' && room === 'commands' && device === clientId.split(/[/:]/, 1)[0];
 }
 
 /** Whether a filter can match a topic of the lane at all: level by level, a wildcard on either side agrees. */

@@ -14,6 +14,10 @@ export interface Speaker {
   readonly sessionExpirySeconds: number;
   /** Longest packet that the client takes; endless when it did not say. */
   readonly maximumPacketSize: number;
+  /** Most QoS 1 and 2 publishes that the client takes unacknowledged. */
+  readonly outboundMaximum: number;
+  /** What the session has subscribed to, with the broker or without. */
+  readonly filters: readonly string[];
   /** DER of the certificate that the handshake has proved. */
   readonly certificate: Buffer | null;
   write(bytes: Buffer): void;

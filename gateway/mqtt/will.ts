@@ -4,6 +4,7 @@ import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Intake } from '../telemetry/intake.ts';
+import { isCommandTopic } from './command-topic.ts';
 import type { Connect } from './connect-packet.ts';
 import { laneOf } from './lane.ts';
 import { isRenewalTopic } from './topic.ts';
@@ -18,7 +19,8 @@ export function judgeWill(
   if (will === null) return;
   if (will.payload.length > maxWillSize)
     throw new Fault('will-not-allowed', `A Will has at most ${maxWillSize} bytes here.`);
-  if (!rights.mayPublish(will.topic, will.qos, will.retain) || isRenewalTopic(will.topic, device))
+  const isOurs = isRenewalTopic(will.topic, device) || isCommandTopic(will.topic);
+  if (isOurs || !rights.mayPublish(will.topic, will.qos, will.retain))
     throw new Fault('will-not-allowed', `This device may not leave a Will on ${will.topic}.`);
 }
 

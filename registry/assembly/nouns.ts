@@ -34,6 +34,7 @@ import { Suspicions } from '../authority/suspicions.ts';
 import { Tokens } from '../authority/tokens.ts';
 import type { RegistrySettings } from '../settings.ts';
 import type { Certification } from './certification.ts';
+import { openCommands } from './commands.ts';
 import type { Ground } from './ground.ts';
 
 export interface NounsOptions {
@@ -59,7 +60,11 @@ export async function openNouns(
   const apiTokens = new ApiTokens({ read, writer, audit, clock });
   const fleets = new Fleets(parts);
   const roles = new Roles(parts);
-  const devices = new Devices(parts);
+  const commands = openCommands({ ...parts, metrics, limits: settings.registry });
+  const devices = new Devices({
+    ...parts,
+    withdrawCommands: (write, device) => commands.commands.withdrawAll(write, device),
+  });
   const certificates = new Certificates(parts);
   const register = new GatewayRegister({
     read,
@@ -169,6 +174,7 @@ export async function openNouns(
     status,
     assignments,
     operators,
+    ...commands,
     policies: new Policies(read),
     bulk: new BulkRevocation(parts),
     audit,

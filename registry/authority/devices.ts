@@ -12,6 +12,7 @@ import type { Tables } from '../store/tables.ts';
 import type { Write, Writer } from '../store/writer.ts';
 import type { Audit } from './audit.ts';
 import { type CertificateView, viewOfCertificate } from './certificates.ts';
+import type { Registered } from './explanation.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
 import { limitsText } from './limits-text.ts';
@@ -56,6 +57,8 @@ export interface DevicesParts {
   feed: Feed;
   gateways: Gateways;
   clock: Clock;
+  /** In the transaction of a deletion, what waits for the device; what is returned is called after the commit. */
+  withdrawCommands(write: Write, device: DeviceId): Promise<() => void>;
 }
 
 const viewOf = (row: Tables['devices']): DeviceView => ({
@@ -117,6 +120,17 @@ export class Devices {
       certificates: certificates.map(viewOfCertificate),
       sessions: await gateways.sessions(id),
     };
+  }
+
+  /** Fleet and state; null when there is no such device. */
+  async registered(id: DeviceId): Promise<Registered | null> {
+    const { read } = this.#parts;
+    const row = await read
+      .selectFrom('devices')
+      .select(['fleet', 'state'])
+      .where('id', '=', id)
+      .executeTakeFirst();
+    return row && row.state !== 'deleted' ? row : null;
   }
 
   /**
@@ -185,9 +199,12 @@ export class Devices {
   }
 
   /** Revokes what is left of it and frees the id for a new enrollment; rows of certificates stay. */
-  remove(id: DeviceId, actor: string): Promise<Receipt> {
-    return this.#alter(id, 'device-deleted', actor, { action: 'device.delete' }, async (write) => {
+  async remove(id: DeviceId, actor: string): Promise<Receipt> {
+    let withdrawn = () => {};
+    const what = { action: 'device.delete' };
+    const receipt = await this.#alter(id, 'device-deleted', actor, what, async (write) => {
       await this.#revokeCertificates(write, id, 'cessationOfOperation');
+      withdrawn = await this.#parts.withdrawCommands(write, id);
       return {
         state: 'deleted',
         role: null,
@@ -197,6 +214,8 @@ export class Devices {
         suspicion: null,
       };
     });
+    withdrawn();
+    return receipt;
   }
 
   async #revokeCertificates(write: Write, id: DeviceId, reason: RevocationReason): Promise<void> {

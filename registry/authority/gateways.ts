@@ -2,7 +2,8 @@
 import type { Clock } from '#common/clock.ts';
 import type { LiveScope } from '#common/contract/bulk.ts';
 import type { Change } from '#common/contract/change.ts';
-import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
+import type { CommandOffer } from '#common/contract/command.ts';
+import type { Decision, DecisionQuery, Outlook } from '#common/contract/decision.ts';
 import type { GatewayPeer } from '#common/contract/line.ts';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
@@ -55,6 +56,11 @@ export class Gateways {
     });
   }
 
+  /** Every gateway hears of a command at once: whichever has the device hands it over. Nobody answers. */
+  offer(command: CommandOffer): void {
+    for (const peer of this.#peers) peer.offer(command);
+  }
+
   async sessions(device: string): Promise<SessionView[]> {
     return (await this.#ask((peer) => peer.sessions(device))).values.flat();
   }
@@ -68,6 +74,11 @@ export class Gateways {
   async decisions(query: DecisionQuery): Promise<Decision[]> {
     const all = (await this.#ask((peer) => peer.decisions(query))).values.flat();
     return all.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, query.limit ?? 100);
+  }
+
+  /** Of every gateway that answers. */
+  async outlook(device: string): Promise<Outlook[]> {
+    return (await this.#ask((peer) => peer.outlook(device))).values.flat();
   }
 
   async #ask<T>(question: (peer: GatewayPeer) => Promise<T>): Promise<{ values: T[]; complete: boolean }> {

@@ -4,6 +4,7 @@
  * nothing is ever stale.
  */
 import Database, { type Statement } from 'better-sqlite3';
+import { CommitCount } from '#common/commit-count.ts';
 import type {
   Directory,
   DirectoryEntry,
@@ -112,8 +113,12 @@ export class FileDirectory implements Directory, Disposable {
   /** Documents by name with the text they were parsed from, so that an unchanged role is the same object. */
   readonly #roles = new Map<string, { text: string; role: RoleDocument; asOf: number }>();
 
-  private constructor(db: Database.Database, commits: () => number) {
+  /** Whatever was committed until now is seen from now on; in the process that writes nothing has to be done for it. */
+  readonly fresh: () => void;
+
+  private constructor(db: Database.Database, commits: () => number, fresh = () => {}) {
     this.#db = db;
+    this.fresh = fresh;
     this.#commits = commits;
     // Two look-ups instead of a join: SQLite, as it is built here (SQLITE_ENABLE_STAT4), plans a join anew for every value
     // that it is asked with, which costs three times the look-up. Bare values: an object with names for them costs a fifth.
@@ -127,10 +132,18 @@ export class FileDirectory implements Directory, Disposable {
 
   /** `commits` counts what was written to the file since the program started, by anyone. */
   static open(path: string, commits: () => number): FileDirectory {
-    const db = new Database(path, { readonly: true });
-    // Pages are looked at where the system has them, not copied: half the cost of a look-up that is not in the cache.
-    db.pragma('mmap_size = 4294967296');
-    return new FileDirectory(db, commits);
+    return new FileDirectory(readOnly(path), commits);
+  }
+
+  /** In a process that does not write the file. */
+  static openElsewhere(path: string): FileDirectory {
+    const db = readOnly(path);
+    const count = new CommitCount(db);
+    return new FileDirectory(
+      db,
+      () => count.now(),
+      () => count.fresh(),
+    );
   }
 
   find(fingerprint: Fingerprint): DirectoryEntry | undefined {
@@ -208,4 +221,11 @@ export class FileDirectory implements Directory, Disposable {
   [Symbol.dispose](): void {
     this.#db.close();
   }
+}
+
+function readOnly(path: string): Database.Database {
+  const db = new Database(path, { readonly: true });
+  // Pages are looked at where the system has them, not copied: half the cost of a look-up that is not in the cache.
+  db.pragma('mmap_size = 4294967296');
+  return db;
 }

@@ -38,8 +38,11 @@ function queueOf(limits: { handshakes?: number; handshakeQueue?: number } = {}) 
   });
   const come = (address: string, speaks = true): Visitor => {
     const visitor = new Visitor();
-    visitor.leave = queue.enter(visitor as unknown as Socket, address, () => {
-      visitor.begun = true;
+    visitor.leave = queue.enter(visitor as unknown as Socket, address, {
+      begin: () => {
+        visitor.begun = true;
+      },
+      late: () => {},
     });
     if (speaks) visitor.speak();
     return visitor;
