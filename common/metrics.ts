@@ -64,6 +64,11 @@ export function openMetrics() {
       'messages_missed_total',
       'Messages of QoS 0 that a subscriber missed because too much was waiting to be read by it.',
     ),
+    messagesWithheldTotal: counter(
+      'messages_withheld_total',
+      'Messages that were not sent to a subscriber: longer than it takes, or expired.',
+      ['reason'],
+    ),
     commandsTotal: counter('commands_total', 'Commands to devices.', ['result']),
     commandsPending: gauge('commands_pending', 'Commands that wait for their devices.'),
     commandSeconds: histogram(
@@ -128,6 +133,7 @@ export function openMetrics() {
     for (const eventClass of eventClasses)
       metrics.messagesAcceptedTotal.inc({ class: eventClass, protocol }, 0);
   }
+  for (const reason of ['too-large', 'expired']) metrics.messagesWithheldTotal.inc({ reason }, 0);
   for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
   for (const result of commandStates)
     metrics.commandsTotal.inc({ result: result === 'queued' ? 'sent' : result }, 0);

@@ -28,6 +28,8 @@ export interface RegistryOptions {
   dataDir: string;
   host: string;
   settings: RegistrySettings;
+  /** Descriptors of sockets that listen already, for the doors that have one. */
+  sockets?: { readonly registry?: number; readonly pki?: number; readonly ops?: number };
   trustDomain: string;
   metrics: Metrics;
   log: Logger;
@@ -54,7 +56,7 @@ export interface Registry extends AsyncDisposable {
 
 /** Faults `conflict` when another process holds the folder or wrote it with a newer program. */
 export async function openRegistry(options: RegistryOptions): Promise<Registry> {
-  const { dataDir, host, settings, metrics, log, clock, observe = () => {} } = options;
+  const { dataDir, host, settings, sockets, metrics, log, clock, observe = () => {} } = options;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await using opened = new AsyncDisposableStack();
 
@@ -113,6 +115,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const door = opened.use(
     await RegistryDoor.open({
       host,
+      fd: sockets?.registry,
       settings: settings.registry,
       doors,
       callers,
@@ -127,7 +130,9 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const ops =
     options.opsPort === undefined
       ? undefined
-      : opened.use(await OpsDoor.open({ host, port: options.opsPort, metrics, probes, refresh }));
+      : opened.use(
+          await OpsDoor.open({ host, port: options.opsPort, fd: sockets?.ops, metrics, probes, refresh }),
+        );
 
   const stack = opened.move();
   const close = () => stack.disposeAsync();

@@ -1,8 +1,9 @@
 /**
  * What an admitted session says, packet by packet. Telemetry goes down the lane; subscriptions and other publishes go to
- * the broker by call; acknowledgements of what the broker sent pass as they are. Each handler says whether the packet was
- * taken: one that was not stays in the buffer until there is room.
+ * the broker by call; acknowledgements end what is outbound. Each handler says whether the packet was taken: one that was
+ * not stays in the buffer until there is room.
  */
+import { isUtf8 } from 'node:buffer';
 import { Fault } from '#common/fault.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { Replies } from '../commands/replies.ts';
@@ -15,7 +16,6 @@ import {
   bareAcknowledgement,
   noMatchingSubscribers,
   pingresp,
-  publish0,
   refusedPublish5,
   unknownPacketId5,
 } from './answers.ts';
@@ -24,7 +24,7 @@ import { CommandReplies, type Refusable } from './command-replies.ts';
 import type { CommandSessionParts } from './command-session.ts';
 import type { Lane, Publish } from './lane.ts';
 import { malformed, PacketReader, protocolError } from './packet-reader.ts';
-import { noProperties, readProperties } from './properties.ts';
+import { noProperties, notText, readProperties } from './properties.ts';
 import { refusals } from './refusals.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
@@ -110,9 +110,7 @@ export class Conversation {
           speaker.version,
           settings.maxUserProperties,
         );
-        // The packet as it came: these never have a body of 128 bytes unless they carry properties.
-        if (!speaker.sent?.acknowledge(type, packetId, reasonCode))
-          speaker.attached?.inject(frameOf(head, data, start, end));
+        speaker.outbound.acknowledge(type, packetId, reasonCode);
         return true;
       }
       case 6:
@@ -165,7 +163,9 @@ export class Conversation {
   /** What was read into `publish`. */
   #carry(): boolean {
     const { lane, intake, speaker, settings } = this.#parts;
-    const { route, qos, retain } = publish;
+    const { route, qos, retain, properties } = publish;
+    if (properties.payloadFormat === 1 && !isUtf8(publish.payload))
+      return this.#refusePublish(publish, notText);
     if (qos > route.maxQos) return this.#refusePublish(publish, this.#notAllowed(route.topic));
     if (qos > 0 && lane.inFlight >= settings.receiveMaximum) return this.#tooMany();
     if (route.class === null) {
@@ -213,8 +213,9 @@ export class Conversation {
       return true;
     }
     // The payload is copied: the broker keeps it longer than the socket's buffer lives.
-    const { device } = speaker;
-    const message = { topic: route.topic, payload: Buffer.from(payload), qos, retain, properties, device };
+    const { device, clientId } = speaker;
+    const bytes = Buffer.from(payload);
+    const message = { topic: route.topic, payload: bytes, qos, retain, properties, device, clientId };
     if (qos === 0) {
       broker.publish(message, () => {});
       return true;
@@ -247,10 +248,9 @@ export class Conversation {
     if (heard || speaker.version === 4) {
       if (qos > 0) speaker.write(bareAcknowledgement(type, packetId));
     } else if (qos > 0) {
-      const reason = speaker.wantsReasons ? deaf.message : null;
-      speaker.write(refusedPublish5(type, packetId, noMatchingSubscribers, reason));
+      speaker.write(refusedPublish5(type, packetId, noMatchingSubscribers, deaf.message, speaker));
     }
-    if (!heard) this.#tell(request, deaf);
+    if (!heard) speaker.tell(about(request, deaf));
     return true;
   }
 
@@ -261,7 +261,7 @@ export class Conversation {
       refuse: (publish, fault) => void this.#refusePublish(publish, fault),
       tell: (publish, fault) => {
         this.#parts.metrics.messagesRefusedTotal.inc({ reason: fault.kind });
-        this.#tell(publish, fault);
+        this.#parts.speaker.tell(about(publish, fault));
       },
     });
     return this.#replies;
@@ -275,34 +275,21 @@ export class Conversation {
     );
   }
 
-  /** MQTT 5 has a word for it and stays; 3.1.1 has none: the device is told on its error topic, and closed. */
-  #refusePublish({ qos, packetId, route }: Refusable, fault: Fault): boolean {
+  /**
+   * MQTT 5 has a word for it in its acknowledgement, and none at QoS 0; it stays. 3.1.1 has none at all: the connection
+   * ends. What has no word is told on the error topic.
+   */
+  #refusePublish(request: Refusable, fault: Fault): boolean {
     const { speaker, metrics } = this.#parts;
+    const { qos, packetId } = request;
     metrics.messagesRefusedTotal.inc({ reason: fault.kind });
-    if (speaker.version === 5) {
+    if (speaker.version === 4) {
+      void speaker.end(about(request, fault), { silence: false });
+    } else if (qos > 0) {
       const code = refusals[fault.kind].puback5;
-      const reason = speaker.wantsReasons ? fault.message : null;
-      if (qos > 0) speaker.write(refusedPublish5(qos === 1 ? 0x40 : 0x50, packetId, code, reason));
-      return true;
-    }
-    this.#tell({ packetId, route }, fault);
-    void speaker.end(fault, { silence: false });
+      speaker.write(refusedPublish5(qos === 1 ? 0x40 : 0x50, packetId, code, fault.message, speaker));
+    } else speaker.tell(about(request, fault));
     return true;
-  }
-
-  /** On its error topic, if it listens there: 3.1.1 has no other word than the end of the connection. */
-  #tell({ packetId, route }: Pick<Publish, 'packetId' | 'route'>, fault: Fault): void {
-    const { speaker } = this.#parts;
-    const errors = `devices/${speaker.device}/errors`;
-    if (speaker.filters.includes(errors)) {
-      const told = {
-        code: fault.kind,
-        message: fault.message,
-        correlation: packetId || null,
-        topic: route.topic,
-      };
-      speaker.write(publish0(errors, JSON.stringify(told), speaker.version));
-    }
   }
 
   #notAllowed(topic: string): Fault {
@@ -331,9 +318,8 @@ const deaf = new Fault(
   'Nothing was renewed, since this session would not hear of it: subscribe to accepted and rejected first.',
 );
 
-/** Header and body of a packet whose header was split off; a copy. */
-function frameOf(head: number, data: Buffer, start: number, end: number): Buffer {
-  const length = end - start;
-  const header = length < 0x80 ? [head, length] : [head, (length & 0x7f) | 0x80, length >> 7];
-  return Buffer.concat([Buffer.from(header), data.subarray(start, end)]);
-}
+/** The fault with what it is about, for the error topic. */
+const about = ({ packetId, route }: Pick<Publish, 'packetId' | 'route'>, fault: Fault): Fault =>
+  new Fault(fault.kind, fault.message, {
+    fields: { ...fault.fields, correlation: packetId || null, topic: route.topic },
+  });

@@ -28,12 +28,14 @@ import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
 import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
 import { enter, type TakeOverParts, takeOver } from './entrance.ts';
+import { errorWord } from './error-topic.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
 import { Lane, type LaneHost, type LaneParts } from './lane.ts';
-import { Outbound, type OutboundHost } from './outbound.ts';
+import { Outbound } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
+import { WayOut } from './way-out.ts';
 import { leaveWill } from './will.ts';
 
 export interface FrontParts extends Pick<LaneParts, 'meters'>, Pick<TakeOverParts, 'clones'> {
@@ -55,9 +57,7 @@ export interface FrontParts extends Pick<LaneParts, 'meters'>, Pick<TakeOverPart
 /** After our last word a peer has so long to take it. */
 const lastWordMs = 1_000;
 
-export class Front
-  implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, OutboundHost, WireReader
-{
+export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, WireReader {
   readonly peer: Peer;
   readonly #socket: Wire;
   readonly #parts: FrontParts;
@@ -144,16 +144,14 @@ export class Front
   }
 
   get outbound(): Outbound {
-    this.#outbound ??= new Outbound(this);
+    if (this.#outbound === null) {
+      this.#outbound = new Outbound(new WayOut(this, this.#socket), this.#parts);
+    }
     return this.#outbound;
   }
 
-  get sent(): Outbound | null {
-    return this.#outbound;
-  }
-
-  write(bytes: Buffer): void {
-    if (!this.#ended) this.#socket.write(bytes);
+  write(bytes: Buffer | null): void {
+    if (bytes && !this.#ended) this.#socket.write(bytes);
   }
 
   hold(): void {
@@ -215,11 +213,18 @@ export class Front
     const { corridor } = this.#parts;
     this.#connect = asked;
     if (corridor.isKnown(this.peer)) return this.#enter(asked, undefined);
+    this.#later(corridor.findOut(this.peer, peerChain(tlsOf(this.#socket))), (found) =>
+      this.#enter(asked, found),
+    );
+  }
+
+  /** Goes on when the answer is there, if the peer still is. */
+  #later<T>(answer: Promise<T>, run: (value: T) => void): void {
     this.hold();
-    void corridor.findOut(this.peer, peerChain(tlsOf(this.#socket))).then((finding) => {
+    void answer.then((value) => {
       if (this.#ended || this.#closed) return;
       this.#trying(() => {
-        this.#enter(asked, finding);
+        run(value);
         if (this.#greeted) this.release();
       });
     });
@@ -234,6 +239,7 @@ export class Front
       throw entrant.fault;
     }
     const { connect } = entrant;
+    this.#connect = connect;
     this.entry = entrant.entry;
     this.rights = entrant.rights;
     this.connectedAtMs = clock.now();
@@ -241,15 +247,8 @@ export class Front
     sessions.add(this);
     this.#keepAliveMs = keepAliveOf(connect, this.#parts.settings);
     this.#converse();
-    if (former === null) return this.#settle(connect);
-    this.hold();
-    void former.then(() => {
-      if (this.#ended || this.#closed) return;
-      this.#trying(() => {
-        this.#settle(connect);
-        if (this.#greeted) this.release();
-      });
-    });
+    if (former === null) this.#settle(connect);
+    else this.#later(former, () => this.#settle(connect));
   }
 
   /** Nobody else holds the session: CONNACK, from the broker's side if it has one. */
@@ -263,11 +262,10 @@ export class Front
 
   #converse(): void {
     const { intake, broker, meters, settings } = this.#parts;
-    const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
       device: this.entry.device,
-      origin,
+      origin: intake.origin(this.entry.fleet, this.entry.device, this.protocol),
       rights: this.rights,
       intake,
       audience: broker,
@@ -298,7 +296,6 @@ export class Front
 
   welcome(sessionPresent: boolean): void {
     const attachment = this.#attachment!;
-    if (sessionPresent) attachment.restored();
     if (!this.#greeted) this.#greet(sessionPresent);
     if (sessionPresent) this.#conversation?.restored();
     const use = this.#whenAttached;
@@ -318,7 +315,7 @@ export class Front
   }
 
   will(packet: { topic: string; payload: Buffer; qos: number }): void {
-    leaveWill(packet, this.entry, this.protocol, this.#parts.intake);
+    leaveWill(packet, this.#connect?.will?.contentType ?? '', this, this.#parts.intake);
   }
 
   renew(entry: DirectoryEntry, rights: Rights): void {
@@ -331,6 +328,7 @@ export class Front
     this.#goodbye = !words.withWill;
     this.#attachment?.disconnected(words);
     this.#ended = true;
+    this.#outbound?.close();
     this.#inbox.close();
     this.#socket.end();
   }
@@ -348,16 +346,18 @@ export class Front
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
         corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
-      const { version, wantsReasons } = this;
-      const said = this.#connect !== null;
-      const word = lastWordOf(fault, { said, greeted: this.#greeted, version, wantsReasons });
-      if (word) this.write(word);
+      this.write(lastWordOf(fault, this, clock.now()));
       this.#ended = true;
+      this.#outbound?.close();
       this.#inbox.close();
       socket.destroySoon(fault.kind);
       clock.after(lastWordMs, () => socket.destroy());
     }
     return closed;
+  }
+
+  tell(fault: Fault): void {
+    this.write(errorWord(fault, this, this.#parts.clock.now()));
   }
 
   checkDeadlines(nowMs: number): void {

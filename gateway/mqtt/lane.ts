@@ -4,7 +4,7 @@
  * all inbound QoS 1 and 2: packet ids in flight, PUBREC sent, PUBREL awaited.
  */
 import type { EventClass } from '#common/contract/event.ts';
-import type { Fault } from '#common/fault.ts';
+import { Fault } from '#common/fault.ts';
 import type { DeviceId } from '#common/identity.ts';
 import type { Peer } from '../door/peer.ts';
 import type { Meters } from '../limits/meters.ts';
@@ -22,6 +22,7 @@ import { checkTopicName, isRenewalTopic } from './topic.ts';
 export interface LaneHost {
   readonly version: 4 | 5;
   readonly peer: Peer;
+  readonly clientId: string;
   write(bytes: Buffer): void;
   /** An event could not be made durable: the connection cannot go on as if it were. */
   end(fault: Fault, options: { silence: boolean }): Promise<void>;
@@ -144,7 +145,7 @@ export class Lane implements Waiter {
     } else if (qos === 1) this.#inFlight += 1;
     const ticket = qos === 2 ? packetId | 0x10000 : packetId;
     intake.accept(origin, route.class!, route.channel, contentType, payload, qos === 0 ? null : this, ticket);
-    if (audience.wants(route.topic)) audience.deliver(route.topic, payload, qos, contentType);
+    if (audience.wants(route.topic)) audience.deliver(route.topic, payload, qos, contentType, host.clientId);
   }
 
   /** Books an inbound QoS 2 PUBLISH that goes to the broker: false when it was taken before. */
@@ -197,7 +198,7 @@ export class Lane implements Waiter {
     publish.properties = readProperties(reader, 'publish', this.#parts.settings.maxUserProperties);
     // We announce no topic aliases, so any is an error [MQTT-3.3.2-9].
     if (publish.properties.topicAlias !== undefined)
-      throw protocolError('a topic alias, though none are allowed');
+      throw new Fault('topic-alias', 'This gateway takes no topic aliases: it announces none.');
     if (publish.properties.responseTopic !== undefined)
       checkTopicName(publish.properties.responseTopic, this.#parts.settings);
     return reader.at;
