@@ -72,16 +72,35 @@ export const limitSettings = Section(
       'Most open connections of both device doors together, unfinished handshakes included.',
     ),
     connectionsPerAddress: Count(20_000, 'Most open connections of one address.'),
+    connectionsPerNetwork: Count(
+      50_000,
+      'Most open connections of one network: the /24 of an IPv4 address, the /48 of an IPv6 one.',
+    ),
     connectRate: Count(2000, 'Most new connections a second, over all addresses; bursts of twice that pass.'),
     connectRatePerAddress: Count(
       1000,
       'Most new connections a second of one address; bursts of twice that pass.',
+    ),
+    connectRatePerNetwork: Count(
+      1500,
+      'Most new connections a second of one network; bursts of twice that pass.',
     ),
     enrollRatePerAddress: Count(
       50,
       'Most EST requests and renewals a second of one address; bursts of twice that pass.',
     ),
     handshakeTimeout: Duration('10s', 'A TLS handshake that is not done by then is ended.'),
+    helloTimeout: Duration('3s', 'A connection that has not sent a byte by then is ended.'),
+    handshakes: Count(
+      2000,
+      'Most TLS handshakes under way; one network may have as many as are left over, one address half of that.',
+      4,
+    ),
+    handshakeQueue: Count(
+      10_000,
+      'Most connections that wait for their handshake, shared out like the handshakes; whoever exceeds its share loses the one that waits longest.',
+      4,
+    ),
     maxIntroductions: Count(200, 'Most certificates of foreign CAs that are being made known at once.'),
     introductionTimeout: Duration('10s', 'A registry that has not answered for one by then is away.'),
     strangersPerAddress: Count(

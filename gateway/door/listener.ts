@@ -2,7 +2,6 @@
  * A device listener: counts and limits before a byte of TLS is read, asks for a client certificate but lets nobody be
  * refused by TLS itself, so that whoever is refused can be told why, and hands finished connections on.
  */
-import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import tls, { type SecureContext, type TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '#common/clock.ts';
@@ -14,17 +13,24 @@ import type { TlsSettings } from '../settings.ts';
 import type { ConnectLimits } from './connect-limits.ts';
 import { shakeHands } from './handshake.ts';
 import { type HandshakeFailure, maxLeaf } from './handshake-failure.ts';
+import type { HandshakeQueue } from './handshake-queue.ts';
 import type { Peer } from './peer.ts';
 import { addressOf, readPeer } from './read-peer.ts';
+import type { TicketKeys } from './ticket-keys.ts';
 
 export interface ListenerOptions {
   host: string;
   port: number;
+  /** Whether other processes listen on the same port: the system spreads connections over them. */
+  reusePort: boolean;
   limits: ConnectLimits;
   tls: TlsSettings;
   doors: DoorCertificateSource;
   alpn?: readonly string[];
-  handshakeTimeoutMs: number;
+  tickets: TicketKeys;
+  /** Which door this is, for its tickets. */
+  door: 'mqtts' | 'https';
+  handshakes: HandshakeQueue;
   clock: Clock;
   log: Logger;
   metrics: Metrics;
@@ -39,14 +45,17 @@ export interface ListenerOptions {
 /** Pending connections that the system keeps for us; the kernel's own limit caps it. */
 const backlog = 4096;
 
-/** What is known of a raw socket when it is accepted. */
+/** What is known of a raw socket until its handshake is done. */
 interface Arrival {
   readonly atMs: number;
-  readonly address: string;
-  /** Ends the wait for the handshake. */
-  readonly shaken: Cancel;
-  /** Whether the wait was over before it was done. */
+  /** Address and port. */
+  readonly from: string;
+  /** Whether TLS has begun, or it was refused: else there is nobody but us to tell that it came to nothing. */
+  accounted: boolean;
+  /** Whether it was ended since it took too long. */
   late: boolean;
+  /** Gives its place in the queue back. */
+  shaken: Cancel;
 }
 
 export class Listener implements AsyncDisposable {
@@ -61,39 +70,43 @@ export class Listener implements AsyncDisposable {
   }
 
   static async open(options: ListenerOptions): Promise<Listener> {
-    const { doors, limits, clock, log, metrics } = options;
-    // Fresh keys a start: a ticket is good for this process only. They outlast a renewal of the certificate.
-    const ticketKeys = randomBytes(48);
-    let context = contextOf(options, ticketKeys);
-    const stopRenewing = doors.onRenewed(() => {
-      context = contextOf(options, ticketKeys);
-    });
+    const { doors, tickets, door, limits, handshakes, clock, log, metrics } = options;
+    let context = contextOf(options, tickets.of(door));
+    const renew = () => {
+      context = contextOf(options, tickets.of(door));
+    };
+    const stops = [tickets.onRotated(renew), doors.onRenewed(renew)];
+    const stopRenewing = () => {
+      for (const stop of stops) stop();
+    };
     const alpn = options.alpn && alpnBytes(options.alpn);
 
+    const fail = (raw: Socket, { from, late }: Arrival, error: Error | null, leaf: Buffer | null) => {
+      metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
+      options.onFailed({
+        address: from,
+        code: (error as NodeJS.ErrnoException | null)?.code ?? 'unknown',
+        late,
+        spoke: raw.bytesRead > 0,
+        leaf: leaf && leaf.length <= maxLeaf ? leaf : null,
+      });
+    };
     const shake = (raw: Socket, arrival: Arrival) => {
-      const { atMs, address, shaken } = arrival;
+      const { atMs, from } = arrival;
+      arrival.accounted = true;
       shakeHands(raw, {
         context,
         alpn,
         staple: options.tls.stapling ? doors.staple() : null,
         done: (socket) => {
-          shaken();
-          const peer = readPeer(socket, address);
+          arrival.shaken();
+          const peer = readPeer(socket, from);
           const resumed = peer.resumed ? 'yes' : 'no';
           metrics.tlsHandshakesTotal.inc({ version: peer.tlsVersion, resumed, result: 'done' });
           options.onConnection(socket, peer, atMs);
         },
         // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
-        failed: (error, leaf) => {
-          metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
-          options.onFailed({
-            address,
-            code: (error as NodeJS.ErrnoException | null)?.code ?? 'unknown',
-            late: arrival.late,
-            spoke: raw.bytesRead > 0,
-            leaf: leaf && leaf.length <= maxLeaf ? leaf : null,
-          });
-        },
+        failed: (error, leaf) => fail(raw, arrival, error, leaf),
       });
     };
 
@@ -105,21 +118,34 @@ export class Listener implements AsyncDisposable {
         options.onRefused(refusal, address);
         return;
       }
-      const shaken = clock.after(options.handshakeTimeoutMs, () => {
-        arrival.late = true;
-        socket.destroy();
+      const arrival: Arrival = {
+        atMs: clock.elapsed(),
+        from: addressOf(socket),
+        accounted: false,
+        late: false,
+        shaken: () => {},
+      };
+      arrival.shaken = handshakes.enter(socket, address, {
+        begin: () => shake(socket, arrival),
+        late: () => {
+          arrival.late = true;
+        },
+        dropped: () => {
+          arrival.accounted = true;
+          options.onRefused('connection-rate', address);
+        },
       });
-      const arrival: Arrival = { atMs: clock.elapsed(), address: addressOf(socket), shaken, late: false };
       socket.once('close', () => {
-        shaken();
+        arrival.shaken();
         limits.leave(address);
+        if (!arrival.accounted) fail(socket, arrival, null, null);
       });
-      shake(socket, arrival);
     });
     server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ host: options.host, port: options.port, backlog }, () => {
+      const { host, port, reusePort } = options;
+      server.listen({ host, port, reusePort, backlog }, () => {
         server.off('error', reject);
         resolve();
       });

@@ -23,7 +23,7 @@ import { HttpSession } from './session.ts';
 
 export type HttpDoorOptions = Omit<
   ListenerOptions,
-  'port' | 'onConnection' | 'onRefused' | 'onFailed' | 'alpn'
+  'port' | 'door' | 'onConnection' | 'onRefused' | 'onFailed' | 'alpn'
 > & {
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
@@ -84,6 +84,7 @@ export class HttpDoor implements AsyncDisposable {
     });
     const listener = await Listener.open({
       ...options,
+      door: 'https',
       port: settings.port,
       alpn: ['http/1.1'],
       onRefused: (reason, address) => options.corridor.turnedAway('https', address, reason),

@@ -14,6 +14,7 @@ import type { Audience } from '../telemetry/audience.ts';
 import { Attachment, type LinkedClient } from './attachment.ts';
 import { type BrokerGuest, BrokerLink } from './broker-link.ts';
 import { Listeners } from './listeners.ts';
+import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
 import { firstDispatchId } from './outbound.ts';
 import type { Properties } from './properties.ts';
 import { type MayRetain, Retained } from './retained.ts';
@@ -70,9 +71,12 @@ export class Broker implements Audience, AsyncDisposable {
     log,
     metrics,
     mayRetain,
+    neighbours,
   }: {
     settings: MqttSettings;
     mayRetain: MayRetain;
+    /** Null for a gateway that is alone. */
+    neighbours: NeighbourLine | null;
     clock: Clock;
     log: Logger;
     metrics: Metrics;
@@ -156,6 +160,10 @@ export class Broker implements Audience, AsyncDisposable {
       log.error({ error: error.message }, 'The broker reported an error.'),
     );
     const broker = new Broker(aedes, settings, clock, retained);
+    if (neighbours) {
+      const { mq } = aedes as unknown as { mq: Emitter };
+      new Neighbours(mq, broker.#listeners, neighbours, () => metrics.messagesMissedTotal.inc());
+    }
     (aedes as unknown as NodeJS.EventEmitter).on('sessionExpired', (client: Client) =>
       broker.#forget(client.id),
     );

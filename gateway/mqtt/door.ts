@@ -5,14 +5,15 @@ import { Listener, type ListenerOptions } from '../door/listener.ts';
 import { Broker } from './broker.ts';
 import { Deadlines } from './deadlines.ts';
 import { Front, type FrontParts } from './front.ts';
+import type { NeighbourLine } from './neighbours.ts';
 import { Renewals } from './renewal.ts';
-
 import type { MayRetain } from './retained.ts';
 
 export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> &
-  Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused' | 'onFailed'> & {
+  Omit<ListenerOptions, 'port' | 'door' | 'onConnection' | 'onRefused' | 'onFailed'> & {
     ask: AskRegistry;
     mayRetain: MayRetain;
+    neighbours: NeighbourLine | null;
   };
 
 /** Connections that are told goodbye before the loop gets a turn. */
@@ -40,14 +41,15 @@ export class MqttDoor implements AsyncDisposable {
   }
 
   static async open(options: MqttDoorOptions): Promise<MqttDoor> {
-    const { settings, clock, log, metrics, mayRetain } = options;
-    const broker = await Broker.open({ settings, clock, log, metrics, mayRetain });
+    const { settings, clock } = options;
+    const broker = await Broker.open(options);
     const deadlines = new Deadlines(clock);
     const fronts = new Set<Front>();
     const renewals = new Renewals({ ask: options.ask, settings, clock });
     const parts: FrontParts = { ...options, broker, deadlines, renewals };
     const listener = await Listener.open({
       ...options,
+      door: 'mqtts',
       port: settings.port,
       onRefused: (reason, address) => options.corridor.turnedAway('mqtt', address, reason),
       onFailed: (failure) => options.corridor.failed('mqtt', failure),

@@ -15,6 +15,7 @@ import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import type { Peer } from '../door/peer.ts';
 import { readInPlace } from '../door/read-in-place.ts';
+import type { Ownership } from '../sessions/ownership.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -25,7 +26,7 @@ import type { Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
 import type { Deadlines, Punctual } from './deadlines.ts';
-import { enter } from './entrance.ts';
+import { enter, takeOver } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
 import { Lane, type LaneHost, laneOf } from './lane.ts';
@@ -37,6 +38,7 @@ export interface FrontParts {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
+  ownership: Ownership;
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
@@ -205,14 +207,14 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       if (this.#ended || this.#closed) return;
       this.#trying(() => {
         this.#enter(asked, finding);
-        if (this.#attachment === null || this.#greeted) this.release();
+        if (this.#greeted) this.release();
       });
     });
   }
 
   /** Step by step; any may refuse by a Fault. */
   #enter(asked: Connect, finding: Finding | undefined): void {
-    const { sessions, broker, clock } = this.#parts;
+    const { sessions, clock } = this.#parts;
     const entrant = enter(this.protocol, this.peer, asked, this.#socket, finding, this.#parts);
     if (!entrant.admitted) {
       this.#refused = true;
@@ -222,9 +224,24 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.entry = entrant.entry;
     this.rights = entrant.rights;
     this.connectedAtMs = clock.now();
+    const former = takeOver(this, this.#parts);
     sessions.add(this);
     this.#keepAliveMs = keepAliveOf(connect, this.#parts.settings);
     this.#converse();
+    if (former === null) return this.#settle(connect);
+    this.hold();
+    void former.then(() => {
+      if (this.#ended || this.#closed) return;
+      this.#trying(() => {
+        this.#settle(connect);
+        if (this.#greeted) this.release();
+      });
+    });
+  }
+
+  /** Nobody else holds the session: CONNACK, from the broker's side if it has one. */
+  #settle(connect: Connect): void {
+    const { broker } = this.#parts;
     const needsBroker =
       connect.will !== null || connect.sessionExpirySeconds > 0 || broker.keeps(connect.clientId);
     if (needsBroker) this.#attach(connect);
@@ -367,7 +384,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   #close(): void {
-    const { deadlines, sessions, log, clock } = this.#parts;
+    const { deadlines, sessions, ownership, log, clock } = this.#parts;
     this.#closed = true;
     this.#ended = true;
     this.#inbox.close();
@@ -375,6 +392,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
     this.#outbound?.close();
+    if (this.connectedAtMs !== 0) ownership.release(this);
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);
     const outcome = this.#goodbye ? 'disconnected' : this.#outcome;
     log.debug(
