@@ -131,6 +131,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       enrollRatePerAddress: settings.limits.enrollRatePerAddress,
       intake,
       audience: mqtt.broker,
+      mqtt: mqtt.annex(),
     }),
   );
   const refresh = async () => {

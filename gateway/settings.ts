@@ -56,8 +56,13 @@ export const httpsSettings = Section(
     headersTimeout: Duration('10s', 'A request whose headers have not arrived by then is closed.'),
     requestTimeout: Duration('60s', 'A request whose body has not arrived by then is closed.'),
     keepAliveTimeout: Duration('75s', 'An idle connection is closed after so long.'),
+    origins: Type.Array(Type.String(), {
+      default: [],
+      description:
+        'Origins of web pages that may open MQTT over WebSocket, as `https://app.example`; those of this very host may.',
+    }),
   },
-  'The HTTPS door for devices.',
+  'The HTTPS door for devices, for MQTT too.',
 );
 
 export const opsSettings = Section(

@@ -7,7 +7,8 @@ import type { Fault, FaultKind } from '#common/fault.ts';
 import type { Fingerprint } from '#common/identity.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { type HandshakeFailure, maxLeaf } from '../door/handshake-failure.ts';
-import type { Handshake, Peer } from '../door/peer.ts';
+import type { Peer } from '../door/peer.ts';
+import { tlsOf, type Wire } from '../door/wire.ts';
 import { type Arrival, refusalOf, scopeOf } from './admit.ts';
 import type { Finding } from './finding.ts';
 import type { Introduction } from './introduction.ts';
@@ -42,20 +43,14 @@ export class DirectoryCorridor implements Corridor {
     return this.#options.introduction.find(peer, chain);
   }
 
-  judge(
-    protocol: Protocol,
-    peer: Peer,
-    clientId: string | null,
-    handshake: Handshake,
-    finding?: Finding,
-  ): Verdict {
+  judge(protocol: Protocol, peer: Peer, clientId: string | null, wire: Wire, finding?: Finding): Verdict {
     const { journal, metrics, clock, saw } = this.#options;
     // A finding that is older than what the feed has brought since is not heard.
     const entry = fresher(this.#entry(peer), finding?.entry);
     const verdict = this.#verdict(peer, entry, clientId, finding);
     const reason = verdict.admitted ? null : verdict.fault.kind;
     const nowMs = clock.now();
-    const leaf = verdict.admitted ? null : leafOf(handshake);
+    const leaf = verdict.admitted ? null : leafOf(wire);
     const { arrival } = verdict;
     journal.add({ what: 'arrival', timeMs: nowMs, protocol, arrival, reason, beyond: null, leaf });
     const result = verdict.admitted ? 'admitted' : 'refused';
@@ -75,10 +70,10 @@ export class DirectoryCorridor implements Corridor {
     return fingerprint === null ? undefined : this.#options.directory.find(fingerprint);
   }
 
-  refuse(protocol: Protocol, peer: Peer, clientId: string | null, handshake: Handshake, fault: Fault): void {
+  refuse(protocol: Protocol, peer: Peer, clientId: string | null, wire: Wire, fault: Fault): void {
     const { journal, metrics, clock } = this.#options;
     const arrival = this.#arrival(peer, this.#entry(peer), clientId, false, undefined);
-    const [timeMs, leaf] = [clock.now(), leafOf(handshake)];
+    const [timeMs, leaf] = [clock.now(), leafOf(wire)];
     const { kind: reason, message: beyond } = fault;
     journal.add({ what: 'arrival', timeMs, protocol, arrival, reason, beyond, leaf });
     metrics.connectsTotal.inc({ protocol, result: 'refused', reason: fault.kind });
@@ -134,8 +129,8 @@ export class DirectoryCorridor implements Corridor {
 }
 
 /** For the journal, unless it is too large to be kept. */
-function leafOf(handshake: Handshake): Buffer | null {
-  const leaf = handshake.getPeerX509Certificate()?.raw ?? null;
+function leafOf(wire: Wire): Buffer | null {
+  const leaf = tlsOf(wire).getPeerX509Certificate()?.raw ?? null;
   return leaf && leaf.length <= maxLeaf ? leaf : null;
 }
 

@@ -3,7 +3,8 @@ import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Admitted, Corridor, Refused } from '../admission/verdict.ts';
-import type { Handshake, Peer } from '../door/peer.ts';
+import type { Peer } from '../door/peer.ts';
+import type { Wire } from '../door/wire.ts';
 import type { Ownership } from '../sessions/ownership.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -21,11 +22,11 @@ export function enter(
   protocol: Protocol,
   peer: Peer,
   asked: Connect,
-  handshake: Handshake,
+  wire: Wire,
   finding: Finding | undefined,
   { corridor, settings }: EntranceParts,
 ): (Admitted & { readonly connect: Connect }) | Refused {
-  const verdict = corridor.judge(protocol, peer, asked.clientId, handshake, finding);
+  const verdict = corridor.judge(protocol, peer, asked.clientId, wire, finding);
   if (!verdict.admitted) return verdict;
   const { entry, rights } = verdict;
   // A device that always leaves a Will is to get in to renew all the same; the Will is not kept.
