@@ -2,6 +2,7 @@
  * A device listener: counts and limits before a byte of TLS is read, asks for a client certificate but lets nobody be
  * refused by TLS itself, so that whoever is refused can be told why, and hands finished connections on.
  */
+import { constants } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import tls, { type SecureContext, type TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '#common/clock.ts';
@@ -177,6 +178,8 @@ const contextOf = ({ doors, tls: settings }: ListenerOptions, ticketKeys: Buffer
     minVersion: settings.minVersion as tls.SecureVersion,
     ecdhCurve: settings.groups,
     honorCipherOrder: true,
+    // A handshake costs us more than the client: one a connection.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     ticketKeys,
     sessionTimeout: Math.round(settings.ticketLifetime / 1000),
     // Without one OpenSSL resumes nobody who has shown a certificate.

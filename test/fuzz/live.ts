@@ -106,6 +106,8 @@ function frameOf(opcode: number, body: Buffer): Buffer {
   return Buffer.concat([Buffer.from([0x80 | opcode, ...length, 0, 0, 0, 0]), body]);
 }
 
+export const liveNames = ['live-mqtt', 'live-https', 'live-websocket'] as const;
+
 /** The targets over a house that is open. */
 export function liveTargets(fuzzed: FuzzedHouse): readonly FuzzTarget[] {
   const who = fc.constantFrom(fuzzed.guest, fuzzed.refused);

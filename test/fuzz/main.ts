@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import fc from 'fast-check';
 import { systemClock } from '#common/clock.ts';
 import { aloneTargets } from './alone.ts';
-import { FuzzedHouse, liveTargets } from './live.ts';
+import { FuzzedHouse, liveNames, liveTargets } from './live.ts';
 import type { FuzzTarget } from './target.ts';
 
 const { values, positionals } = parseArgs({
@@ -43,21 +43,28 @@ async function run({ name, property }: FuzzTarget, forMs: number): Promise<boole
     process.stdout.write(`${name}: ${runs} runs, seed ${seed + lot}\n`);
     if (values.path !== undefined) return true;
   }
-  return true;
+  if (runs > 0) return true;
+  console.error(`${name}: not one run came to an end`);
+  return false;
 }
 
 const wanted = ({ name }: FuzzTarget) => positionals.length === 0 || positionals.includes(name);
-const needsHouse = positionals.length === 0 || positionals.some((name) => name.startsWith('live-'));
-process.stdout.write(`seed ${seed}, ${values.seconds} s\n`);
-{
-  await using house = needsHouse ? await FuzzedHouse.open() : null;
-  const targets = [...aloneTargets, ...(house ? liveTargets(house) : [])].filter(wanted);
-  if (targets.length === 0)
-    throw new Error(`no such target; there are ${aloneTargets.map(({ name }) => name)}`);
-  for (const each of targets) {
-    if (!(await run(each, totalMs / targets.length))) {
-      process.exitCode = 1;
-      break;
-    }
-  }
+const alone = aloneTargets.filter(wanted);
+const liveCount =
+  positionals.length === 0 ? liveNames.length : liveNames.filter((name) => positionals.includes(name)).length;
+const eachMs = totalMs / Math.max(1, alone.length + liveCount);
+
+async function all(): Promise<boolean> {
+  if (alone.length + liveCount === 0)
+    throw new Error(
+      `There is no such target; there are ${[...aloneTargets.map(({ name }) => name), ...liveNames].join(', ')}.`,
+    );
+  for (const each of alone) if (!(await run(each, eachMs))) return false;
+  if (liveCount === 0) return true;
+  await using house = await FuzzedHouse.open();
+  for (const each of liveTargets(house).filter(wanted)) if (!(await run(each, eachMs))) return false;
+  return true;
 }
+
+process.stdout.write(`seed ${seed}, ${values.seconds} s\n`);
+if (!(await all())) process.exitCode = 1;
