@@ -33,7 +33,7 @@ const crowds: Readonly<Record<Attack, number>> = {
 };
 const attackMs = 4000;
 /** Generous: the cores are shared with the attacker and with other tests. */
-const patienceMs = 8000;
+const patienceMs = 15_000;
 /** A TLS connection takes some 70 kB in a handshake. */
 const maxGrowthKb = 300_000;
 
