@@ -7,8 +7,7 @@ import type { Fault, FaultKind } from '#common/fault.ts';
 import type { Fingerprint } from '#common/identity.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { type HandshakeFailure, maxLeaf } from '../door/handshake-failure.ts';
-import type { Peer } from '../door/peer.ts';
-import { tlsOf, type Wire } from '../door/wire.ts';
+import type { Handshake, Peer } from '../door/peer.ts';
 import { type Arrival, refusalOf, scopeOf } from './admit.ts';
 import type { Finding } from './finding.ts';
 import type { Introduction } from './introduction.ts';
@@ -24,6 +23,8 @@ export interface DirectoryCorridorOptions {
   clock: Clock;
   /** Told of every certificate that is admitted. */
   saw: (fingerprint: Fingerprint, nowMs: number) => void;
+  /** Who could come in otherwise: why it may not now, for how it behaves; null for nothing. */
+  conduct?: ((entry: DirectoryEntry) => Fault | null) | null;
   /** Age of the directory beyond which nobody is admitted. */
   maxLagMs: number;
 }
@@ -43,16 +44,25 @@ export class DirectoryCorridor implements Corridor {
     return this.#options.introduction.find(peer, chain);
   }
 
-  judge(protocol: Protocol, peer: Peer, clientId: string | null, wire: Wire, finding?: Finding): Verdict {
-    const { journal, metrics, clock, saw } = this.#options;
+  judge(
+    protocol: Protocol,
+    peer: Peer,
+    clientId: string | null,
+    handshake: Handshake,
+    finding?: Finding,
+  ): Verdict {
+    const { journal, metrics, clock, saw, conduct } = this.#options;
     // A finding that is older than what the feed has brought since is not heard.
     const entry = fresher(this.#entry(peer), finding?.entry);
-    const verdict = this.#verdict(peer, entry, clientId, finding);
+    const found = this.#verdict(peer, entry, clientId, finding);
+    const beyond = found.admitted && conduct && protocol !== 'https' ? conduct(found.entry) : null;
+    const verdict = beyond ? { ...found, admitted: false as const, fault: beyond } : found;
     const reason = verdict.admitted ? null : verdict.fault.kind;
     const nowMs = clock.now();
-    const leaf = verdict.admitted ? null : leafOf(wire);
+    const leaf = verdict.admitted ? null : leafOf(handshake);
     const { arrival } = verdict;
-    journal.add({ what: 'arrival', timeMs: nowMs, protocol, arrival, reason, beyond: null, leaf });
+    const aside = beyond?.message ?? null;
+    journal.add({ what: 'arrival', timeMs: nowMs, protocol, arrival, reason, beyond: aside, leaf });
     const result = verdict.admitted ? 'admitted' : 'refused';
     metrics.connectsTotal.inc({ protocol, result, reason: reason ?? 'none' });
     if (verdict.admitted) {
@@ -70,10 +80,16 @@ export class DirectoryCorridor implements Corridor {
     return fingerprint === null ? undefined : this.#options.directory.find(fingerprint);
   }
 
-  refuse(protocol: Protocol, peer: Peer, clientId: string | null, wire: Wire, fault: Fault): void {
+  refuse(
+    protocol: Protocol,
+    peer: Peer,
+    clientId: string | null,
+    handshake: Handshake | null,
+    fault: Fault,
+  ): void {
     const { journal, metrics, clock } = this.#options;
     const arrival = this.#arrival(peer, this.#entry(peer), clientId, false, undefined);
-    const [timeMs, leaf] = [clock.now(), leafOf(wire)];
+    const [timeMs, leaf] = [clock.now(), handshake && leafOf(handshake)];
     const { kind: reason, message: beyond } = fault;
     journal.add({ what: 'arrival', timeMs, protocol, arrival, reason, beyond, leaf });
     metrics.connectsTotal.inc({ protocol, result: 'refused', reason: fault.kind });
@@ -96,12 +112,14 @@ export class DirectoryCorridor implements Corridor {
     clientId: string | null,
     finding: Finding | undefined,
   ): (Admitted | Refused) & { arrival: Arrival } {
-    const rights = entry && rightsOf(this.#options.directory.role(entry.role), entry);
+    const { directory } = this.#options;
+    const terms = entry && directory.fleet(entry.fleet);
+    const rights = entry && rightsOf(directory.role(entry.role), entry, terms);
     const arrival = this.#arrival(peer, entry, clientId, rights?.severalSessions ?? false, finding);
     const fault = refusalOf(arrival);
     if (fault || !entry || !rights) return { admitted: false, fault: fault!, entry, rights, arrival };
     if (scopeOf(arrival) === 'renewal')
-      return { admitted: true, entry, rights: rightsOf(renewalRole, entry), arrival };
+      return { admitted: true, entry, rights: rightsOf(renewalRole, entry, terms), arrival };
     return { admitted: true, entry, rights, arrival };
   }
 
@@ -129,8 +147,8 @@ export class DirectoryCorridor implements Corridor {
 }
 
 /** For the journal, unless it is too large to be kept. */
-function leafOf(wire: Wire): Buffer | null {
-  const leaf = tlsOf(wire).getPeerX509Certificate()?.raw ?? null;
+function leafOf(handshake: Handshake): Buffer | null {
+  const leaf = handshake.getPeerX509Certificate()?.raw ?? null;
   return leaf && leaf.length <= maxLeaf ? leaf : null;
 }
 

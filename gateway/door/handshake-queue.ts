@@ -17,11 +17,8 @@ export interface HandshakeQueueOptions {
   onDropped: () => void;
 }
 
-/** What a connection is told while it is in the queue. */
-export interface Turn {
-  /** Its handshake may begin. */
+export interface HandshakeCalls {
   begin(): void;
-  /** It took too long; the socket goes. */
   late(): void;
   /** Its place went to a later one of the same network; the socket goes. */
   dropped(): void;
@@ -55,11 +52,11 @@ export class HandshakeQueue {
   }
 
   /**
-   * Calls `begin` when it is this connection's turn, at once if nobody waits; destroys the socket when that, or the
-   * handshake, takes too long. What is returned is to be called when the handshake is done or the socket closed.
+   * Calls `begin` when it is this connection's turn, at once if nobody waits; `late` before it destroys the socket because
+   * that, or the handshake, takes too long. What is returned is to be called when the handshake is done or the socket closed.
    */
-  enter(socket: Socket, address: string, turn: Turn): Cancel {
-    const handshake = new Handshake(socket, neighbourhood(address), turn);
+  enter(socket: Socket, address: string, calls: HandshakeCalls): Cancel {
+    const handshake = new Handshake(socket, neighbourhood(address), calls);
     this.#watch(handshake);
     if (this.#places.taken < this.#carefree) this.#begin(handshake);
     else this.#listen(handshake);
@@ -72,9 +69,13 @@ export class HandshakeQueue {
     const { socket } = handshake;
     const patience = Math.min(limits.helloTimeout, limits.handshakeTimeout);
     const rest = limits.handshakeTimeout - patience;
+    const end = () => {
+      handshake.calls.late();
+      socket.destroy();
+    };
     handshake.deadline = clock.after(patience, () => {
-      if (rest === 0 || socket.bytesRead === handshake.readBefore) return handshake.giveUp();
-      handshake.deadline = clock.after(rest, () => handshake.giveUp());
+      if (rest === 0 || socket.bytesRead === handshake.readBefore) return end();
+      handshake.deadline = clock.after(rest, end);
     });
   }
 
@@ -95,8 +96,7 @@ export class HandshakeQueue {
     const { name } = handshake;
     if (this.#waiting.taken === 0 && this.#places.mayTake(name)) return this.#begin(handshake);
     if (!this.#waiting.mayTake(name) && !this.#dropOldest(name)) {
-      this.#options.onDropped();
-      return handshake.makeRoom();
+      return this.#drop(handshake);
     }
     handshake.stage = 'waiting';
     this.#waiting.take(name);
@@ -108,10 +108,15 @@ export class HandshakeQueue {
   #dropOldest(name: string): boolean {
     const oldest = this.#line.oldest(name);
     if (!oldest) return false;
-    this.#options.onDropped();
     this.#leave(oldest);
-    oldest.makeRoom();
+    this.#drop(oldest);
     return true;
+  }
+
+  #drop({ calls, socket }: Handshake): void {
+    this.#options.onDropped();
+    calls.dropped();
+    socket.destroy();
   }
 
   /** Gives the free places to those who wait. */
@@ -129,7 +134,7 @@ export class HandshakeQueue {
   #begin(handshake: Handshake): void {
     handshake.stage = 'under way';
     this.#places.take(handshake.name);
-    handshake.turn.begin();
+    handshake.calls.begin();
   }
 
   #leave(handshake: Handshake): void {
@@ -150,27 +155,17 @@ export class HandshakeQueue {
 class Handshake {
   readonly socket: Socket;
   readonly name: string;
-  readonly turn: Turn;
+  readonly calls: HandshakeCalls;
   /** A PROXY header may have been read before. */
   readonly readBefore: number;
   stage: Stage = 'silent';
   deadline: Cancel = ignore;
 
-  constructor(socket: Socket, name: string, turn: Turn) {
+  constructor(socket: Socket, name: string, calls: HandshakeCalls) {
     this.socket = socket;
     this.name = name;
-    this.turn = turn;
+    this.calls = calls;
     this.readBefore = socket.bytesRead - socket.readableLength;
-  }
-
-  makeRoom(): void {
-    this.turn.dropped();
-    this.socket.destroy();
-  }
-
-  giveUp(): void {
-    this.turn.late();
-    this.socket.destroy();
   }
 }
 

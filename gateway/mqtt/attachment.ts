@@ -1,8 +1,15 @@
 /** The front's hold on its session in the broker: what a device asks of it, as calls. */
 import type { Aedes, Client } from 'aedes';
+import type { Rights } from '../sessions/rights.ts';
 import type { BrokerLink } from './broker-link.ts';
+import type { Exchange } from './exchange.ts';
 import type { Listeners } from './listeners.ts';
+import type { BrokerStore, StoredSubscription } from './mended-store.ts';
+import type { Retained } from './retained.ts';
+import { deliverRetained } from './retained-delivery.ts';
 import type { AskedSubscription } from './subscribe-packet.ts';
+import type { Subscriber, Subscription } from './subscriber.ts';
+import { shareOf } from './topic.ts';
 
 /** A client of aedes with what we reach into. */
 export type LinkedClient = Client & {
@@ -13,68 +20,116 @@ export type LinkedClient = Client & {
   duplicates: object;
 };
 
+export interface AttachmentParts {
+  readonly aedes: Aedes;
+  readonly listeners: Listeners;
+  readonly exchange: Exchange;
+  readonly store: BrokerStore;
+  readonly retained: Retained;
+  readonly subscriber: Subscriber;
+  readonly link: BrokerLink;
+  readonly client: LinkedClient;
+  readonly left: (kept: boolean) => void;
+}
+
 /** The front's hold on its session in the broker. */
 export class Attachment {
-  readonly #aedes: Aedes;
-  readonly #listeners: Listeners;
-  readonly #link: BrokerLink;
-  readonly #client: LinkedClient;
-  readonly #left: (kept: boolean) => void;
+  readonly #parts: AttachmentParts;
   #over = false;
 
-  constructor(
-    aedes: Aedes,
-    listeners: Listeners,
-    link: BrokerLink,
-    client: LinkedClient,
-    left: (kept: boolean) => void,
-  ) {
-    this.#aedes = aedes;
-    this.#listeners = listeners;
-    this.#link = link;
-    this.#client = client;
-    this.#left = left;
+  constructor(parts: AttachmentParts) {
+    this.#parts = parts;
   }
 
   /** Filters of the session that are in force, restored ones included. */
   get filters(): string[] {
-    return Object.keys(this.#client.subscriptions);
+    return [...this.#parts.subscriber.subscriptions.keys()];
   }
 
-  /** A stored session is back: what it had subscribed to is heard again. */
-  restored(): void {
-    for (const filter of this.filters) this.#listeners.add(this.#client.id, filter);
+  /** A stored subscription is heard again, as far as the session may hear it now. */
+  restore(stored: StoredSubscription, rights: Rights): void {
+    const { subscriber, exchange, listeners } = this.#parts;
+    const { topic, qos, nl, rap, subscriptionIdentifier } = stored;
+    const most = rights.maySubscribe(topic);
+    if (most === null) return;
+    listeners.add(subscriber.clientId, topic);
+    void exchange.subscribe(subscriber, {
+      filter: topic,
+      qos: Math.min(qos, most) as 0 | 1 | 2,
+      noLocal: nl ?? false,
+      retainAsPublished: rap ?? false,
+      identifier: subscriptionIdentifier,
+    });
   }
 
-  /** An acknowledgement or a DISCONNECT of the device, as it is. */
-  inject(frame: Buffer): void {
-    this.#link.inject(frame);
+  qosOf(filter: string): 0 | 1 | 2 | undefined {
+    return this.#parts.subscriber.subscriptions.get(filter)?.qos;
   }
 
-  /** Subscribes to what was granted; `done` when it is in force. */
+  /** Subscribes to what was granted; `done` when it is in force. What is retained is sent after that. */
   subscribe(
     granted: readonly AskedSubscription[],
     subscriptionIdentifier: number | undefined,
     done: (error?: Error | null) => void,
   ): void {
-    const subscriptions = granted.map(({ filter, qos, noLocal, retainAsPublished, retainHandling }) => ({
-      topic: filter,
-      qos,
-      nl: noLocal,
-      rap: retainAsPublished,
-      rh: retainHandling,
-    }));
-    for (const { filter } of granted) this.#listeners.add(this.#client.id, filter);
-    const properties = subscriptionIdentifier === undefined ? undefined : { subscriptionIdentifier };
-    this.#client.subscribe({ subscriptions, properties } as never, done as never);
+    const { subscriber, exchange, listeners, store } = this.#parts;
+    const wanted: Subscription[] = [];
+    const known: Promise<unknown>[] = [];
+    for (const { filter, qos, noLocal, retainAsPublished, retainHandling } of granted) {
+      const subscription = { filter, qos, noLocal, retainAsPublished, identifier: subscriptionIdentifier };
+      listeners.add(subscriber.clientId, filter);
+      const isNew = !subscriber.subscriptions.has(filter);
+      known.push(exchange.subscribe(subscriber, subscription));
+      // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; never for a share (section 4.8.2).
+      const wants = retainHandling === 0 || (retainHandling === 1 && isNew);
+      if (wants && shareOf(filter) === null) wanted.push(subscription);
+    }
+    if (subscriber.stored) {
+      const stored = granted.map(storedOf(subscriptionIdentifier));
+      known.push(store.addSubscriptions({ id: subscriber.clientId }, stored));
+    }
+    Promise.all(known).then(
+      () => {
+        done();
+        void this.#deliverRetained(wanted);
+      },
+      (error: Error) => done(error),
+    );
   }
 
-  /** The broker answers with the UNSUBACK itself. */
-  unsubscribe(filters: readonly string[], messageId: number, done: (error?: Error | null) => void): void {
-    for (const filter of filters) this.#listeners.remove(this.#client.id, filter);
-    this.#client.unsubscribe(
-      { cmd: 'unsubscribe', unsubscriptions: filters, messageId } as never,
-      done as never,
+  async #deliverRetained(wanted: readonly Subscription[]): Promise<void> {
+    const { aedes, store, retained, subscriber, link } = this.#parts;
+    const parts = {
+      store,
+      mayDeliver: (topic: string) => retained.mayDeliver(topic),
+      newName: () => ({
+        brokerId: aedes.id,
+        brokerCounter: ++(aedes as unknown as { counter: number }).counter,
+      }),
+    };
+    try {
+      for (const subscription of wanted) await deliverRetained(subscriber, subscription, parts);
+    } catch (error) {
+      link.destroy(error as Error);
+    }
+  }
+
+  /** Gives up subscriptions; `done` with a reason code for each: 0, or 0x11 when there was none (section 3.11.3). */
+  unsubscribe(
+    filters: readonly string[],
+    done: (error: Error | null, codes: readonly number[]) => void,
+  ): void {
+    const { subscriber, exchange, listeners, store } = this.#parts;
+    const codes = filters.map((filter) => {
+      listeners.remove(subscriber.clientId, filter);
+      return exchange.unsubscribe(subscriber, filter) ? 0 : 0x11;
+    });
+    const removed = subscriber.stored
+      ? store.removeSubscriptions({ id: subscriber.clientId }, filters)
+      : Promise.resolve();
+    removed.then(
+      () => done(null, codes),
+      (error: Error) => done(error, codes),
     );
   }
 
@@ -86,7 +141,7 @@ export class Attachment {
     withWill: boolean;
     sessionExpirySeconds: number | undefined;
   }): void {
-    const client = this.#client as unknown as {
+    const client = this.#parts.client as unknown as {
       _disconnected: boolean;
       sessionExpiryInterval: number;
       clean: boolean;
@@ -99,12 +154,13 @@ export class Attachment {
 
   /** No Will: neither now nor after a delay. */
   silence(): void {
-    this.#client.will = null;
-    this.#client._will = null;
-    const { id } = this.#client;
-    const persistence = (this.#aedes as unknown as { persistence: { delWill(of: object): Promise<unknown> } })
+    const { client, aedes } = this.#parts;
+    client.will = null;
+    client._will = null;
+    const { id } = client;
+    const persistence = (aedes as unknown as { persistence: { delWill(of: object): Promise<unknown> } })
       .persistence;
-    persistence.delWill({ id, brokerId: this.#aedes.id }).catch(() => {
+    persistence.delWill({ id, brokerId: aedes.id }).catch(() => {
       // There was none, or the store is gone with the process.
     });
   }
@@ -113,7 +169,21 @@ export class Attachment {
   leave(kept: boolean): void {
     if (this.#over) return;
     this.#over = true;
-    this.#link.destroy();
-    this.#left(kept);
+    const { link, exchange, subscriber, left } = this.#parts;
+    link.destroy();
+    exchange.leave(subscriber, kept);
+    left(kept);
   }
 }
+
+/** A subscription as the broker's store has it. */
+const storedOf =
+  (subscriptionIdentifier: number | undefined) =>
+  ({ filter, qos, noLocal, retainAsPublished, retainHandling }: AskedSubscription): StoredSubscription => ({
+    topic: filter,
+    qos,
+    rh: retainHandling,
+    rap: retainAsPublished,
+    nl: noLocal,
+    ...(subscriptionIdentifier === undefined ? {} : { subscriptionIdentifier }),
+  });

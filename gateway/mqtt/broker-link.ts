@@ -3,6 +3,7 @@
  * The broker's CONNACK stays here; the front has its own.
  */
 import { Duplex } from 'node:stream';
+import type { StoredSubscription } from './mended-store.ts';
 
 /** The front, as its link sees it. */
 export interface BrokerGuest {
@@ -16,12 +17,17 @@ export interface BrokerGuest {
 
 export class BrokerLink extends Duplex {
   readonly guest: BrokerGuest;
+  /** Whether the session was there before; the broker would say no to one that subscribes to nothing. */
+  readonly #present: boolean;
+  /** A stored subscription of the session, one by one before it is welcome. */
+  restored: ((stored: StoredSubscription) => void) | null = null;
   /** The broker's CONNACK, until it is whole. */
   #connack: Buffer | null = Buffer.alloc(0);
 
-  constructor(guest: BrokerGuest) {
+  constructor(guest: BrokerGuest, present: boolean) {
     super({ readableHighWaterMark: 16 * 1024, writableHighWaterMark: 64 * 1024, decodeStrings: true });
     this.guest = guest;
+    this.#present = present;
   }
 
   /** Hands a whole frame to the broker; copied, since the socket's buffer moves on. */
@@ -57,7 +63,7 @@ export class BrokerLink extends Duplex {
       return done();
     }
     this.#connack = null;
-    this.guest.welcome((got[2]! & 1) === 1);
+    this.guest.welcome(this.#present);
     if (got.length === end) return done();
     this.guest.fromBroker(got.subarray(end), done);
   }

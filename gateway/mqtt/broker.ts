@@ -13,19 +13,25 @@ import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import { Attachment, type LinkedClient } from './attachment.ts';
 import { type BrokerGuest, BrokerLink } from './broker-link.ts';
+import { Exchange } from './exchange.ts';
 import { Listeners } from './listeners.ts';
+import { type BrokerStore, mendStore } from './mended-store.ts';
 import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
-import { firstDispatchId } from './outbound.ts';
+import type { Outbound } from './outbound.ts';
 import type { Properties } from './properties.ts';
 import { type MayRetain, Retained } from './retained.ts';
+import { Shares } from './shares.ts';
+import { StoredQueue } from './stored-queue.ts';
+import { StoredSession } from './stored-session.ts';
+import { toWire } from './wire-properties.ts';
 
 /** A front that may be attached. */
 export interface Guest extends BrokerGuest {
   readonly clientId: string;
   readonly device: string;
   readonly rights: Rights;
-  /** The client's own Maximum Packet Size. */
-  readonly maximumPacketSize: number;
+  /** Where what it hears goes. */
+  readonly outbound: Outbound;
   end(fault: Fault, options: { silence: boolean }): Promise<void>;
   /** The broker publishes its Will: true when the lane has taken it and no subscriber is to be asked. */
   will(packet: { topic: string; payload: Buffer; qos: number }): void;
@@ -37,13 +43,13 @@ export interface Message {
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
   readonly properties: Properties;
+  /** Client id of who publishes it: it may not want to hear itself (MQTT 5, section 3.8.3.1). */
+  readonly clientId?: string;
   /** Whose it is, when it is to be retained. */
   readonly device?: string;
 }
 
 const sweepMs = 60_000;
-/** Bytes of a PUBLISH besides topic, payload and text properties, generously. */
-const publishOverhead = 64;
 
 export class Broker implements Audience, AsyncDisposable {
   readonly #aedes: Aedes;
@@ -55,10 +61,18 @@ export class Broker implements Audience, AsyncDisposable {
   readonly #kept = new Map<string, number>();
   /** The link that speaks for a client id now: an older one that is still leaving has no say. */
   readonly #links = new Map<string, BrokerLink>();
+  readonly #exchange: Exchange;
   readonly #cancel: Cancel;
 
-  private constructor(aedes: Aedes, settings: MqttSettings, clock: Clock, retained: Retained) {
+  private constructor(
+    aedes: Aedes,
+    settings: MqttSettings,
+    clock: Clock,
+    retained: Retained,
+    exchange: Exchange,
+  ) {
     this.#aedes = aedes;
+    this.#exchange = exchange;
     this.#retained = retained;
     this.#settings = settings;
     this.#clock = clock;
@@ -82,7 +96,9 @@ export class Broker implements Audience, AsyncDisposable {
     metrics: Metrics;
   }): Promise<Broker> {
     const retained = new Retained(mayRetain);
-    const aedes = await Aedes.createBroker({
+    const exchange = new Exchange(new Shares(() => storeOf(aedes)));
+    const aedes: Aedes = await Aedes.createBroker({
+      mq: exchange,
       connectTimeout: settings.connectTimeout,
       drainTimeout: settings.drainTimeout,
       // No queue before the subscribers: one that does not read would hold up all others, and aedes' emitter empties a
@@ -101,7 +117,6 @@ export class Broker implements Audience, AsyncDisposable {
         // 2.0.0-beta.1 looks names up in plain objects: a filter or client id `constructor` would end the process.
         linked.subscriptions = Object.create(null);
         linked.duplicates = Object.create(null);
-        keepIdsApart(linked);
         done(null, linked.conn instanceof BrokerLink);
       },
       authorizeSubscribe: (
@@ -109,10 +124,10 @@ export class Broker implements Audience, AsyncDisposable {
         sub: Subscription,
         done: (error: null, sub: Subscription | null) => void,
       ) => {
-        // Asked again when a stored session is restored: rights may have been withdrawn meanwhile.
-        const granted = guestOf(client)?.rights.maySubscribe(sub.topic) ?? null;
-        if (granted !== null && sub.qos > granted) sub.qos = granted;
-        done(null, granted === null ? null : sub);
+        // Asked when a stored session is restored: rights may have been withdrawn meanwhile. The broker itself subscribes
+        // to nothing.
+        linkOf(client)?.restored?.(sub as never);
+        done(null, null);
       },
       authorizePublish: (
         client: Client | null,
@@ -129,25 +144,8 @@ export class Broker implements Audience, AsyncDisposable {
         guest.will({ topic, payload: Buffer.from(packet.payload), qos });
         done(null);
       },
-      authorizeForward: (client: Client, packet: AedesPublishPacket) => {
-        const guest = guestOf(client);
-        if (!guest?.rights.mayReceive(packet.topic)) return null;
-        if (packet.retain && !retained.mayDeliver(packet.topic)) return null;
-        const { conn, subscriptions } = client as LinkedClient;
-        if (conn.writableLength > settings.maxQueuedSize) {
-          // At most once may be missed. At least once may not: the session goes on when the client comes back.
-          const atMostOnce = packet.qos === 0 || Object.values(subscriptions).every(({ qos }) => qos === 0);
-          if (atMostOnce) {
-            metrics.messagesMissedTotal.inc();
-            return null;
-          }
-          void guest.end(overQueue(settings.maxQueuedSize), { silence: false });
-        }
-        // A packet that the client said it cannot take is not sent [MQTT-3.1.2-24].
-        const size = packet.topic.length + packet.payload.length + publishOverhead;
-        return size <= guest.maximumPacketSize ? packet : null;
-      },
     } as unknown as ConstructorParameters<typeof Aedes>[0]);
+    mendStore(storeOf(aedes));
     const names = aedes as unknown as { clients: object; brokers: object };
     names.clients = Object.create(null);
     names.brokers = Object.create(null);
@@ -159,7 +157,7 @@ export class Broker implements Audience, AsyncDisposable {
     (aedes as unknown as NodeJS.EventEmitter).on('error', (error: Error) =>
       log.error({ error: error.message }, 'The broker reported an error.'),
     );
-    const broker = new Broker(aedes, settings, clock, retained);
+    const broker = new Broker(aedes, settings, clock, retained, exchange);
     if (neighbours) {
       const { mq } = aedes as unknown as { mq: Emitter };
       new Neighbours(mq, broker.#listeners, neighbours, () => metrics.messagesMissedTotal.inc());
@@ -182,25 +180,43 @@ export class Broker implements Audience, AsyncDisposable {
     if (keep && !this.#kept.has(clientId) && this.#kept.size >= this.#settings.maxSessions) {
       throw new Fault('quota-exceeded', 'No more sessions can be kept for devices that are away.');
     }
+    const present = !connect.clean && this.#kept.has(clientId);
+    const stored = keep || present;
+    const subscriber = this.#exchange.enter(clientId, guest.outbound, stored);
+    if (stored) {
+      const queue = new StoredQueue(storeOf(this.#aedes), clientId);
+      const isNew = !present;
+      guest.outbound.resume(new StoredSession(queue, (message) => subscriber.grantOf(message), isNew));
+    }
     if (connect.clean) this.#forget(clientId);
     if (keep) this.#kept.set(clientId, Number.POSITIVE_INFINITY);
-    const link = new BrokerLink(guest);
+    const link = new BrokerLink(guest, present);
     const client = this.#aedes.handle(
       link as unknown as Parameters<Aedes['handle']>[0],
       undefined as never,
     ) as LinkedClient;
     this.#links.set(clientId, link);
     link.inject(connect.frame);
-    return new Attachment(this.#aedes, this.#listeners, link, client, (kept) =>
-      this.#left(link, connect, kept),
-    );
+    const attachment = new Attachment({
+      aedes: this.#aedes,
+      listeners: this.#listeners,
+      exchange: this.#exchange,
+      store: storeOf(this.#aedes),
+      retained: this.#retained,
+      subscriber,
+      link,
+      client,
+      left: (kept) => this.#left(link, connect, kept),
+    });
+    link.restored = (stored) => attachment.restore(stored, guest.rights);
+    return attachment;
   }
 
   /** Hands a message of a device, already allowed, to whoever subscribes; `done` when it is stored and routed. */
   publish({ device, ...message }: Message, done: (error?: Error | null) => void): void {
     if (message.retain && device !== undefined) this.#retained.left(message.topic, device, message.payload);
     this.#aedes.publish(
-      { cmd: 'publish', dup: false, ...message, properties: wireProperties(message.properties) } as never,
+      { cmd: 'publish', dup: false, ...message, properties: toWire(message.properties) } as never,
       done as never,
     );
   }
@@ -209,9 +225,12 @@ export class Broker implements Audience, AsyncDisposable {
     return this.#listeners.wants(topic);
   }
 
-  deliver(topic: string, payload: Uint8Array, qos: 0 | 1 | 2, contentType: string): void {
+  deliver(topic: string, payload: Uint8Array, qos: 0 | 1 | 2, contentType: string, clientId?: string): void {
     const properties = contentType === '' ? {} : { contentType };
-    this.publish({ topic, payload: Buffer.from(payload), qos, retain: false, properties }, () => {});
+    this.publish(
+      { topic, payload: Buffer.from(payload), qos, retain: false, properties, clientId },
+      () => {},
+    );
   }
 
   #left(link: BrokerLink, connect: { sessionExpirySeconds: number }, kept: boolean): void {
@@ -226,6 +245,7 @@ export class Broker implements Audience, AsyncDisposable {
   #forget(clientId: string): void {
     this.#kept.delete(clientId);
     this.#listeners.forget(clientId);
+    this.#exchange.forget(clientId);
   }
 
   /** 3.1.1 knows no expiry: what is kept for it is bounded here. */
@@ -251,37 +271,11 @@ export class Broker implements Audience, AsyncDisposable {
   }
 }
 
-const overQueue = (limit: number) =>
-  new Fault('quota-exceeded', `More than ${limit} bytes wait to be read by this client.`);
-
-/** The broker's packet ids stay below those of what comes from beside it. */
-function keepIdsApart(client: LinkedClient): void {
-  let next = 1;
-  Object.defineProperty(client, '_nextId', {
-    get: () => next,
-    set: (value: number) => {
-      next = value < firstDispatchId ? value : 1;
-    },
-  });
-}
-
-const guestOf = (client: Client | null): Guest | undefined => {
+const linkOf = (client: Client | null): BrokerLink | undefined => {
   const link = client?.conn as unknown;
-  return link instanceof BrokerLink ? (link.guest as Guest) : undefined;
+  return link instanceof BrokerLink ? link : undefined;
 };
 
-/** Our names of properties as the broker's packet library has them. */
-function wireProperties(properties: Properties): Record<string, unknown> | undefined {
-  const wire: Record<string, unknown> = {};
-  if (properties.payloadFormat !== undefined) wire.payloadFormatIndicator = properties.payloadFormat === 1;
-  if (properties.messageExpiry !== undefined) wire.messageExpiryInterval = properties.messageExpiry;
-  if (properties.contentType !== undefined) wire.contentType = properties.contentType;
-  if (properties.responseTopic !== undefined) wire.responseTopic = properties.responseTopic;
-  if (properties.correlationData !== undefined) wire.correlationData = properties.correlationData;
-  if (properties.userProperty) {
-    const users: Record<string, string[]> = Object.create(null);
-    for (const [name, value] of properties.userProperty) users[name] = [...(users[name] ?? []), value];
-    wire.userProperties = users;
-  }
-  return Object.keys(wire).length === 0 ? undefined : wire;
-}
+const guestOf = (client: Client | null): Guest | undefined => linkOf(client)?.guest as Guest | undefined;
+
+const storeOf = (aedes: Aedes): BrokerStore => (aedes as unknown as { persistence: BrokerStore }).persistence;

@@ -11,7 +11,7 @@ import { Renewals } from './renewal.ts';
 import type { MayRetain } from './retained.ts';
 
 export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> &
-  Omit<ListenerOptions, 'port' | 'door' | 'alpn' | 'onConnection' | 'onRefused' | 'onFailed'> & {
+  Omit<ListenerOptions, 'port' | 'door' | 'alpn' | 'onConnection' | 'onRefused' | 'onFailed' | 'onMisled'> & {
     ask: AskRegistry;
     mayRetain: MayRetain;
     neighbours: NeighbourLine | null;
@@ -52,6 +52,7 @@ export class MqttDoor implements AsyncDisposable {
       onRefused: (reason, address) => options.corridor.turnedAway('mqtt', address, reason),
       onFailed: (failure) => options.corridor.failed('mqtt', failure),
       alpn: mqttNames,
+      onMisled: (fault, peer) => options.corridor.refuse('mqtt', peer, null, null, fault),
       onConnection: (socket, peer, acceptedAtMs) => fronts.take(socket, peer, acceptedAtMs),
     });
     return new MqttDoor(listener, fronts, parts);

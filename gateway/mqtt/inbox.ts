@@ -72,7 +72,7 @@ export class Inbox {
     const size = rest.length + chunk.length;
     let room = this.#room;
     if (room === null || room.length < size) {
-      room = Buffer.allocUnsafe(size > 2 * rest.length ? size : 2 * rest.length);
+      room = Buffer.allocUnsafe(Math.max(size, 2 * rest.length));
       rest.copy(room);
       this.#room = room;
     }

@@ -1,10 +1,12 @@
 /** Which sessions listen to what devices say: the filters that could match telemetry or events, by client id. Kept for
  * sessions that are away, so that what is queued for them is. */
 import { filterMatches } from '#common/topic-match.ts';
+import { shareOf } from './topic.ts';
 
 const lanes = [
   ['devices', '+', 'telemetry'],
   ['devices', '+', 'events'],
+  ['devices', '+', 'commands', '+', 'reply'],
 ];
 
 export class Listeners {
@@ -15,7 +17,7 @@ export class Listeners {
   #filters: readonly (readonly string[])[] = [];
 
   add(clientId: string, filter: string): void {
-    if (!couldHear(filter)) return;
+    if (!couldHear(filter) || isOwnCommands(clientId, filter)) return;
     const filters = this.#byClient.get(clientId) ?? new Set();
     this.#byClient.set(clientId, filters.add(filter));
     this.#gather();
@@ -38,10 +40,12 @@ export class Listeners {
     if (this.#byClient.delete(clientId)) this.#gather();
   }
 
-  /** Filters of sessions for which `whose` says yes. */
+  /** Filters of sessions for which `whose` says yes; those of shares without their groups. */
   filtersOf(whose: (clientId: string) => boolean): Set<string> {
     return new Set(
-      [...this.#byClient].flatMap(([clientId, filters]) => (whose(clientId) ? [...filters] : [])),
+      [...this.#byClient].flatMap(([clientId, filters]) =>
+        whose(clientId) ? [...filters].map(plainOf) : [],
+      ),
     );
   }
 
@@ -53,14 +57,23 @@ export class Listeners {
 
   #gather(): void {
     const all = new Set([...this.#byClient.values()].flatMap((filters) => [...filters]));
-    this.#filters = [...all].map((filter) => filter.split('/'));
+    this.#filters = [...new Set([...all].map(plainOf))].map((filter) => filter.split('/'));
     this.onChange();
   }
 }
 
+/** What a filter matches, whoever shares it. */
+const plainOf = (filter: string): string => shareOf(filter)?.filter ?? filter;
+
+/** Its own commands and replies, of which every device may have a filter: it does not hear them from here. */
+function isOwnCommands(clientId: string, filter: string): boolean {
+  const [root, device, room] = filter.split('/', 3);
+  return root === 'devices' && room === 'commands' && device === clientId.split(/[/:]/, 1)[0];
+}
+
 /** Whether a filter can match a topic of the lane at all: level by level, a wildcard on either side agrees. */
 export function couldHear(filter: string): boolean {
-  const levels = (filter.startsWith('$share/') ? filter.split('/').slice(2) : filter.split('/')) as string[];
+  const levels = plainOf(filter).split('/');
   return lanes.some((lane) => {
     for (let level = 0; level < lane.length; level++) {
       const mine = levels[level];

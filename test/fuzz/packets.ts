@@ -91,6 +91,7 @@ const names = Object.keys(readers);
 function publishOf(head: number, data: Buffer, start: number, end: number, version: Version): unknown {
   const lane = new Lane({
     host: { version },
+    meters: { paceOf: () => null },
     device: 'pump-1',
     rights: rightsOf(deviceRole, { device: 'pump-1', fleet: 'plant', attributes: {} } as DirectoryEntry),
     settings,

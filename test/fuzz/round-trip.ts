@@ -8,6 +8,7 @@ import {
   connack5,
   connack5Refusal,
   disconnect5,
+  type Hearer,
   publish0,
   refusedPublish5,
   suback,
@@ -86,9 +87,24 @@ const packetId = fc.integer({ min: 1, max: 0xffff });
 const sentence = fc
   .string({ unit: 'grapheme', maxLength: 200 })
   .filter((text) => !/[\u0000\ud800-\udfff]/u.test(text));
-const reason = fc.option(sentence);
+/** Whether the client wants reasons, and how long a packet it takes. */
+const hearers = fc.record({
+  wantsReasons: fc.boolean(),
+  maximumPacketSize: fc.constantFrom(20, 100, 0xffff_ffff),
+});
 const failureCode = fc.constantFrom(0x80, 0x87, 0x90, 0x97, 0x99);
-const properties = (text: string | null) => (text === null ? {} : { properties: { reasonString: text } });
+/** Reads a packet that may carry the sentence: it does when the client wants it and it fits, and never is too long for it. */
+function expectTold(bytes: Buffer, expected: object, text: string, hearer: Hearer): void {
+  const read = onlyPacket(bytes, 5) as Packet & { properties?: { reasonString?: string } };
+  expect(read).toMatchObject(expected);
+  const told = read.properties?.reasonString;
+  if (told !== undefined) {
+    expect(hearer.wantsReasons).toBe(true);
+    expect(told).toBe(text);
+    expect(bytes.length).toBeLessThanOrEqual(hearer.maximumPacketSize);
+  } else if (hearer.wantsReasons && text !== '')
+    expect(bytes.length + Buffer.byteLength(text)).toBeGreaterThan(hearer.maximumPacketSize - 8);
+}
 
 export const answersWritten = target(
   'answers',
@@ -96,11 +112,12 @@ export const answersWritten = target(
   [
     versions,
     packetId,
-    reason,
+    sentence,
+    hearers,
     failureCode,
     fc.array(fc.constantFrom(0, 1, 2, 0x80), { minLength: 1, maxLength: 200 }),
   ],
-  (version, id, text, code, granted) => {
+  (version, id, text, hearer, code, granted) => {
     const ackNames = { 64: 'puback', 80: 'pubrec', 112: 'pubcomp' } as const;
     for (const type of [0x40, 0x50, 0x70] as const)
       expect(onlyPacket(bareAcknowledgement(type, id), version)).toMatchObject({
@@ -117,32 +134,25 @@ export const answersWritten = target(
       return;
     }
     for (const type of [0x40, 0x50] as const)
-      expect(onlyPacket(refusedPublish5(type, id, code, text), 5)).toMatchObject({
-        cmd: ackNames[type],
-        messageId: id,
-        reasonCode: code,
-        ...properties(text),
-      });
+      expectTold(
+        refusedPublish5(type, id, code, text, hearer),
+        { cmd: ackNames[type], messageId: id, reasonCode: code },
+        text,
+        hearer,
+      );
     expect(onlyPacket(unknownPacketId5(id), 5)).toMatchObject({
       cmd: 'pubcomp',
       messageId: id,
       reasonCode: 0x92,
     });
-    expect(onlyPacket(connack5Refusal(code, text), 5)).toMatchObject({
-      cmd: 'connack',
-      reasonCode: code,
-      ...properties(text),
-    });
-    expect(onlyPacket(disconnect5(code, text), 5)).toMatchObject({
-      cmd: 'disconnect',
-      reasonCode: code,
-      ...properties(text),
-    });
+    expectTold(connack5Refusal(code, text, hearer), { cmd: 'connack', reasonCode: code }, text, hearer);
+    expectTold(disconnect5(code, text, hearer), { cmd: 'disconnect', reasonCode: code }, text, hearer);
     const limits = {
       receiveMaximum: id,
       maximumPacketSize: id * 1000,
       serverKeepAliveSeconds: code,
       sessionExpirySeconds: id * 65_000,
+      assignedClientId: text === '' ? null : text,
     };
     expect(onlyPacket(connack5(true, limits), 5)).toMatchObject({
       cmd: 'connack',
