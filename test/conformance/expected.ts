@@ -23,29 +23,6 @@ const of = (
 ): Expected[] => clauses.map((clause) => ({ clause: `MQTT-${clause}`, version, peer, why, owner }));
 
 export const expected: readonly Expected[] = [
-  ...of('Fleetgate', 4, ['3.1.4-3', '3.2.2-2'], 'a session without subscriptions is not remembered', 'store'),
-  ...of(
-    'Fleetgate',
-    5,
-    ['3.1.4-4', '3.2.2-1', '3.2.2-3', '3.1.3-9'],
-    'a session without subscriptions is not remembered',
-    'store',
-  ),
-  ...of('Fleetgate', 4, ['3.3.1-1'], 'DUP is not set', 'outbound'),
-  ...of('Fleetgate', 5, ['3.3.1-1'], 'DUP is not set', 'outbound'),
-  ...of('Fleetgate', 4, ['3.3.5-1'], 'the subscription that was made first decides', 'outbound'),
-  ...of('Fleetgate', 5, ['3.3.4-2'], 'the subscription that was made first decides', 'outbound'),
-  ...of('Fleetgate', 5, ['3.3.4-3', '3.3.4-4', '3.3.4-5'], 'one identifier of several is sent', 'outbound'),
-  ...of('Fleetgate', 5, ['3.3.4-9', '4.9.0-1', '4.9.0-2'], 'Receive Maximum is not looked at', 'outbound'),
-  ...of('Fleetgate', 5, ['3.8.3-3'], 'the publisher is not known to the broker', 'outbound'),
-  ...of('Fleetgate', 5, ['3.1.2-24', '3.1.2-25'], 'user properties are not counted', 'outbound'),
-  ...of(
-    'Fleetgate',
-    5,
-    ['3.3.2-17', '3.3.2-18'],
-    'a name that comes again is put with the first',
-    'outbound',
-  ),
   ...of('Fleetgate', 4, ['6.0.0-1', '6.0.0-2', '6.0.0-4'], 'WebSocket is not there yet', 'doors'),
   ...of('Fleetgate', 5, ['6.0.0-1', '6.0.0-2', '6.0.0-4'], 'WebSocket is not there yet', 'doors'),
 

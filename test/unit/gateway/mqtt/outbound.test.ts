@@ -2,8 +2,9 @@
 import { parser } from 'mqtt-packet';
 import { expect, test } from 'vitest';
 import { openMetrics } from '../../../../common/metrics.ts';
-import { type Ending, Outbound, type OutboundHost } from '../../../../gateway/mqtt/outbound.ts';
-import { dispatchIds } from '../../../../gateway/mqtt/packet-ids.ts';
+import type { Ending } from '../../../../gateway/mqtt/dispatch.ts';
+import { Outbound, type OutboundHost } from '../../../../gateway/mqtt/outbound.ts';
+import { firstDispatchId } from '../../../../gateway/mqtt/packet-ids.ts';
 
 class Wire implements OutboundHost {
   readonly version = 5;
@@ -62,7 +63,7 @@ test('no more are unacknowledged than the client takes, and they keep their orde
   expect(wire.packets.map(({ payload }) => payload.toString())).toEqual(['1', '2', '3']);
   expect(wire.packets.map(({ qos, dup }) => [qos, dup])).toEqual(Array(3).fill([1, false]));
   expect(new Set(wire.packets.map(({ messageId }) => messageId)).size).toBe(3);
-  expect(Math.min(...wire.packets.map(({ messageId }) => messageId))).toBe(dispatchIds.first);
+  expect(Math.min(...wire.packets.map(({ messageId }) => messageId))).toBe(firstDispatchId);
 });
 
 test('whoever sent it hears how it ended', async () => {
@@ -112,9 +113,9 @@ test('what is sent again goes under its packet id, marked DUP', async () => {
   await turn();
   expect(wire.packets.map(({ dup, messageId }) => [dup, messageId])).toEqual([
     [true, 0xd000],
-    [false, dispatchIds.first],
+    [false, firstDispatchId],
   ]);
-  expect(sent).toEqual([0xd000, dispatchIds.first]);
+  expect(sent).toEqual([0xd000, firstDispatchId]);
 });
 
 test('what is not ours to acknowledge is left to the broker', () => {
