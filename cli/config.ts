@@ -8,6 +8,7 @@ import { Fault } from '#common/fault.ts';
 import { type LogLevel, logLevels } from '#common/log.ts';
 import { type GatewaySettings, gatewaySettings } from '../gateway/settings.ts';
 import { type RegistrySettings, registrySections } from '../registry/settings.ts';
+import { type HandedSockets, handedSockets } from './activation.ts';
 
 /** What `workers` is when nobody says. */
 const defaultWorkers = 1;
@@ -53,6 +54,13 @@ export type Configuration = Pick<
 
 /** Where a server on this machine keeps its data, when no flag says so. */
 export const defaultDataDir = (): string => process.env.FLEETGATE_DATA ?? './data';
+
+/** The sockets that were handed over to this process; asked once, since those that it starts are not to take them for theirs. */
+export function takeHandedSockets(): HandedSockets {
+  const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES } = process.env;
+  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete process.env[name];
+  return handedSockets({ LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES }, process.pid);
+}
 
 /** Reads the file (`fleetgate.yaml` when it is there and none is named), the environment and flags. */
 export function readConfiguration(file: string | undefined, flags: Record<string, unknown>): Configuration {

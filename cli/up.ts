@@ -11,7 +11,8 @@ import { openGateway } from '../gateway/main.ts';
 import { openRemoteLine } from '../gateway/upstream/remote-line.ts';
 import { type DirectoryFile, Supervisor } from '../gateway/workers/supervisor.ts';
 import { openRegistry, type Registry } from '../registry/main.ts';
-import type { Configuration } from './config.ts';
+import type { HandedSockets } from './activation.ts';
+import { type Configuration, takeHandedSockets } from './config.ts';
 import { type Whereabouts, writeWhereabouts } from './where.ts';
 
 /** A running server: what it is reached by, and its end. */
@@ -23,10 +24,12 @@ export interface Running extends AsyncDisposable {
 
 const clock = systemClock;
 
-async function prepare(settings: Configuration): Promise<{ dataDir: string; log: Logger }> {
+async function prepare(
+  settings: Configuration,
+): Promise<{ dataDir: string; log: Logger; sockets: HandedSockets }> {
   const dataDir = resolve(settings.data);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  return { dataDir, log: openLog(settings.log.level, 'fleetgate') };
+  return { dataDir, log: openLog(settings.log.level, 'fleetgate'), sockets: takeHandedSockets() };
 }
 
 function registryOf(
@@ -34,10 +37,22 @@ function registryOf(
   dataDir: string,
   log: Logger,
   metrics: ReturnType<typeof openMetrics>,
+  sockets: HandedSockets,
   opsPort?: number,
 ): Promise<Registry> {
   const { host, trustDomain, doorNames } = settings;
-  return openRegistry({ dataDir, host, settings, trustDomain, doorNames, metrics, log, clock, opsPort });
+  return openRegistry({
+    dataDir,
+    host,
+    settings,
+    sockets,
+    trustDomain,
+    doorNames,
+    metrics,
+    log,
+    clock,
+    opsPort,
+  });
 }
 
 /** A gateway, in this process or in several workers. */
@@ -52,6 +67,7 @@ interface Ground {
   readonly directory: DirectoryFile;
   readonly metrics: Metrics;
   readonly log: Logger;
+  readonly sockets: HandedSockets;
 }
 
 const neverFails = new Promise<Fault>(() => {});
@@ -76,12 +92,12 @@ async function openDoors(
 
 /** Registry and gateway in one process, or the gateway in processes of its own. */
 export async function runAll(settings: Configuration): Promise<Running> {
-  const { dataDir, log } = await prepare(settings);
+  const { dataDir, log, sockets } = await prepare(settings);
   const metrics = openMetrics();
   await using opened = new AsyncDisposableStack();
-  const registry = opened.use(await registryOf(settings, dataDir, log, metrics));
+  const registry = opened.use(await registryOf(settings, dataDir, log, metrics, sockets));
   const directory = { kind: 'registry', path: registry.directoryFile } as const;
-  const ground = { dataDir, line: registry.line, directory, metrics, log };
+  const ground = { dataDir, line: registry.line, directory, metrics, log, sockets };
   const gateway = await openDoors(settings, ground, opened);
   const { caFile: ca, adminTokenFile } = registry;
   const file = Object.values(settings.backends).find((backend) => backend.type === 'file');
@@ -96,9 +112,11 @@ export async function runAll(settings: Configuration): Promise<Running> {
 
 /** The registry alone. */
 export async function runRegistry(settings: Configuration): Promise<Running> {
-  const { dataDir, log } = await prepare(settings);
+  const { dataDir, log, sockets } = await prepare(settings);
   await using opened = new AsyncDisposableStack();
-  const registry = opened.use(await registryOf(settings, dataDir, log, openMetrics(), settings.ops.port));
+  const registry = opened.use(
+    await registryOf(settings, dataDir, log, openMetrics(), sockets, settings.ops.port),
+  );
   return running(
     dataDir,
     { ...registry.urls, ca: registry.caFile, adminTokenFile: registry.adminTokenFile },
@@ -111,7 +129,7 @@ export async function runGateway(
   settings: Configuration,
   remote: { url: string; ca?: string; tokenFile?: string },
 ): Promise<Running> {
-  const { dataDir, log } = await prepare(settings);
+  const { dataDir, log, sockets } = await prepare(settings);
   const { name, doorNames } = settings;
   await using opened = new AsyncDisposableStack();
   const names = [...new Set(['localhost', '127.0.0.1', '::1', ...doorNames])];
@@ -127,7 +145,7 @@ export async function runGateway(
   });
   opened.defer(() => line.close());
   const directory = { kind: 'replica', path: line.directoryFile } as const;
-  const ground = { dataDir, line, directory, metrics: openMetrics(), log };
+  const ground = { dataDir, line, directory, metrics: openMetrics(), log, sockets };
   const gateway = await openDoors(settings, ground, opened);
   return running(dataDir, { ...gateway.urls }, opened, gateway.failed);
 }

@@ -7,6 +7,8 @@ export type Probe = () => true | string | Promise<true | string>;
 export interface OpsDoorOptions {
   host: string;
   port: number;
+  /** A socket that listens already: then `host` and `port` are not asked. */
+  fd?: number;
   metrics: { readonly registry: { readonly contentType: string; metrics(): Promise<string> } };
   /** What must be true to be ready. */
   probes: Readonly<Record<string, Probe>>;
@@ -23,7 +25,7 @@ export class OpsDoor implements AsyncDisposable {
     this.port = (server.address() as { port: number }).port;
   }
 
-  static async open({ host, port, metrics, probes, refresh }: OpsDoorOptions): Promise<OpsDoor> {
+  static async open({ host, port, fd, metrics, probes, refresh }: OpsDoorOptions): Promise<OpsDoor> {
     const answer = async (url: string): Promise<{ status: number; type: string; body: string }> => {
       if (url === '/livez') return { status: 200, type: 'application/json', body: '{"live":true}' };
       if (url === '/readyz') {
@@ -53,7 +55,7 @@ export class OpsDoor implements AsyncDisposable {
     });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(port, host, resolve);
+      server.listen(fd === undefined ? { port, host } : { fd }, resolve);
     });
     return new OpsDoor(server);
   }

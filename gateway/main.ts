@@ -16,6 +16,7 @@ import { HandshakeQueue } from './door/handshake-queue.ts';
 import { Proxied } from './door/proxied.ts';
 import { OwnTicketKeys, type TicketKeys } from './door/ticket-keys.ts';
 import { HttpDoor } from './http/door.ts';
+import { CloneWatch } from './limits/clone-watch.ts';
 import { Flapping } from './limits/flapping.ts';
 import { Meters } from './limits/meters.ts';
 import { MqttDoor } from './mqtt/door.ts';
@@ -34,6 +35,8 @@ export interface GatewayOptions {
   host: string;
   name: string;
   settings: GatewaySettings;
+  /** Descriptors of sockets that listen already, for the doors that have one. */
+  sockets?: { readonly mqtts?: number; readonly https?: number; readonly ops?: number };
   line: RegistryLine;
   metrics: Metrics;
   log: Logger;
@@ -66,7 +69,7 @@ const expirySweepMs = 5_000;
 
 /** Faults `conflict` when another process has the spool. Doors open last, when all behind them is ready. */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
-  const { dataDir, host, name, settings, line, metrics, log, clock, company } = options;
+  const { dataDir, host, name, settings, sockets, line, metrics, log, clock, company } = options;
   const { directory, doors } = line;
   await using opened = new AsyncDisposableStack();
 
@@ -109,7 +112,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const onDropped = () => metrics.handshakesDroppedTotal.inc();
   const handshakes = new HandshakeQueue({ limits: settings.limits, clock, onDropped });
   const { messageRatePatience: patienceMs, connections: size } = settings.limits;
-  const meters = new Meters({ clock, patienceMs, size });
+  const clones = new CloneWatch({ settings: settings.clones, ask: line.ask, clock, log, metrics, size });
+  const meters = new Meters({ clock, clones, patienceMs, size });
   const door = {
     host,
     reusePort: company !== undefined,
@@ -124,6 +128,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     corridor,
     sessions,
     meters,
+    clones,
     ownership: company?.ownership ?? soleOwner,
     neighbours: company?.neighbours ?? null,
     commands,
@@ -137,6 +142,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     await MqttDoor.open({
       ...door,
       settings: settings.mqtt,
+      fd: sockets?.mqtts,
       proxied: proxiedBy(settings.mqtt.proxy),
       intake,
       ask: line.ask,
@@ -147,6 +153,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     await HttpDoor.open({
       ...door,
       settings: settings.https,
+      fd: sockets?.https,
       proxied: proxiedBy(settings.https.proxy),
       topics: settings.mqtt,
       ask: line.ask,
@@ -171,7 +178,9 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   };
   const ops = company
     ? undefined
-    : opened.use(await OpsDoor.open({ host, port: settings.ops.port, metrics, probes, refresh }));
+    : opened.use(
+        await OpsDoor.open({ host, port: settings.ops.port, fd: sockets?.ops, metrics, probes, refresh }),
+      );
 
   const stack = opened.move();
   const close = () => stack.disposeAsync();

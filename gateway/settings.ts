@@ -55,7 +55,7 @@ export const mqttSettings = Section(
     maxWillSize: Size('8KiB', 'Longest Will payload.'),
     maxQueuedSize: Size(
       '4MiB',
-      'Most bytes that wait in memory to be read by one subscriber; beyond it misses QoS 0, and is closed at QoS 1 and 2.',
+      'Most bytes that wait in memory for one subscriber; beyond it QoS 0 is missed, and QoS 1 and 2 wait in the store of a session that is kept, or close one that is not.',
     ),
     drainTimeout: Duration('5s', 'A device that does not read what is sent to it for so long is closed.'),
     proxy: proxySettings,
@@ -160,6 +160,25 @@ export const limitSettings = Section(
   'Limits before and at the door.',
 );
 
+export const cloneSettings = Section(
+  {
+    threshold: Count(
+      20,
+      'Score at which a device is reported as being two; each return to a network that was just taken over adds 1. 0 watches nobody.',
+      0,
+    ),
+    halfLife: Duration('1h', 'After so long half of a score is left.'),
+    sequence: Type.String({
+      default: '',
+      pattern: '^[a-z0-9-]{0,64}$',
+      description:
+        'Name of the MQTT 5 user property and HTTP header in which devices count their messages; empty where they do not.',
+    }),
+    quarantine: Flag(false, 'Whether a device that is reported is kept out until an operator enables it.'),
+  },
+  'Devices whose certificate seems to be used by two.',
+);
+
 export const spoolSettings = Section(
   {
     flushInterval: Duration(
@@ -252,6 +271,7 @@ export const gatewaySettings = {
   https: httpsSettings,
   ops: opsSettings,
   limits: limitSettings,
+  clones: cloneSettings,
   spool: spoolSettings,
   tls: tlsSettings,
   upstream: upstreamSettings,
@@ -264,6 +284,7 @@ export type ProxySettings = Static<typeof proxySettings>;
 export type HttpsSettings = Static<typeof httpsSettings>;
 export type OpsSettings = Static<typeof opsSettings>;
 export type LimitSettings = Static<typeof limitSettings>;
+export type CloneSettings = Static<typeof cloneSettings>;
 export type SpoolSettings = Static<typeof spoolSettings>;
 export type TlsSettings = Static<typeof tlsSettings>;
 export type UpstreamSettings = Static<typeof upstreamSettings>;
@@ -277,6 +298,7 @@ export interface GatewaySettings {
   readonly https: HttpsSettings;
   readonly ops: OpsSettings;
   readonly limits: LimitSettings;
+  readonly clones: CloneSettings;
   readonly spool: SpoolSettings;
   readonly tls: TlsSettings;
   readonly upstream: UpstreamSettings;

@@ -28,6 +28,8 @@ export interface RegistryOptions {
   dataDir: string;
   host: string;
   settings: RegistrySettings;
+  /** Descriptors of sockets that listen already, for the doors that have one. */
+  sockets?: { readonly registry?: number; readonly pki?: number; readonly ops?: number };
   trustDomain: string;
   metrics: Metrics;
   log: Logger;
@@ -54,7 +56,7 @@ export interface Registry extends AsyncDisposable {
 
 /** Faults `conflict` when another process holds the folder or wrote it with a newer program. */
 export async function openRegistry(options: RegistryOptions): Promise<Registry> {
-  const { dataDir, host, settings, metrics, log, clock, observe = () => {} } = options;
+  const { dataDir, host, settings, sockets, metrics, log, clock, observe = () => {} } = options;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await using opened = new AsyncDisposableStack();
 
@@ -63,7 +65,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const certification = await openCertification(options, ground, opened);
   const { doors, issuers, pkiUrl } = certification;
   const nouns = await openNouns({ ...options, observe }, ground, certification, opened);
-  const { enrollment, renewal, fleets, profiles, sightings, foreign, apiTokens } = nouns;
+  const { enrollment, renewal, fleets, profiles, sightings, suspicions, foreign, apiTokens } = nouns;
 
   const adminTokenFile = join(dataDir, 'admin.token');
   await nouns.roles.seed();
@@ -91,6 +93,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     staple: stapleDesk(ocsp),
     est: (ask) => est.answer(ask),
     sighted: ({ sightings: seen }) => sightings.report(seen),
+    suspect: (report, gateway) => suspicions.suspect(report, gateway),
     renew: ({ chain, csr }, gateway) =>
       renewal.renew(chain.map(fromBase64), fromBase64(csr), `gateway:${gateway}`),
     commands: (ask) => nouns.commandDelivery.waitingFor(ask),
@@ -112,6 +115,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const door = opened.use(
     await RegistryDoor.open({
       host,
+      fd: sockets?.registry,
       settings: settings.registry,
       doors,
       callers,
@@ -126,7 +130,9 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const ops =
     options.opsPort === undefined
       ? undefined
-      : opened.use(await OpsDoor.open({ host, port: options.opsPort, metrics, probes, refresh }));
+      : opened.use(
+          await OpsDoor.open({ host, port: options.opsPort, fd: sockets?.ops, metrics, probes, refresh }),
+        );
 
   const stack = opened.move();
   const close = () => stack.disposeAsync();

@@ -16,7 +16,8 @@ export interface ProgressParts {
   log: Logger;
 }
 
-const gatherMs = 20;
+/** A report is a commit of the registry, which others wait for: few, rather than early. */
+const gatherMs = 100;
 const retry = { firstMs: 500, limitMs: 15_000 };
 /** Commands noted while the registry is away; beyond, the oldest are forgotten, and delivered again. */
 export const mostNoted = 10_000;

@@ -175,7 +175,9 @@ function acceptThrough(
   onMisled: ListenerOptions['onMisled'],
 ): (socket: Socket) => void {
   return (socket) => {
-    const { remoteAddress: host = '', remotePort: port = 0 } = socket;
+    const { remoteAddress: host, remotePort: port = 0 } = socket;
+    // Reset before it was accepted, as health checks do: nobody is there any more.
+    if (host === undefined) return void socket.destroy();
     const turnAway = (fault: Fault) => {
       socket.destroy();
       onMisled(fault, {

@@ -3,6 +3,7 @@
  * the broker by call; acknowledgements end what is outbound. Each handler says whether the packet was taken: one that was
  * not stays in the buffer until there is room.
  */
+import { isUtf8 } from 'node:buffer';
 import { Fault } from '#common/fault.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { Replies } from '../commands/replies.ts';
@@ -15,7 +16,6 @@ import {
   bareAcknowledgement,
   noMatchingSubscribers,
   pingresp,
-  publish0,
   refusedPublish5,
   unknownPacketId5,
 } from './answers.ts';
@@ -24,7 +24,7 @@ import { CommandReplies, type Refusable } from './command-replies.ts';
 import type { CommandSessionParts } from './command-session.ts';
 import type { Lane, Publish } from './lane.ts';
 import { malformed, PacketReader, protocolError } from './packet-reader.ts';
-import { noProperties, readProperties } from './properties.ts';
+import { noProperties, notText, readProperties } from './properties.ts';
 import { refusals } from './refusals.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
@@ -145,7 +145,7 @@ export class Conversation {
   /** Within the limits of its device: held back, or dropped when it is QoS 0. */
   #carryInPace(pace: Pace, bytes: number): boolean {
     const { speaker, metrics } = this.#parts;
-    const waitMs = pace.ask(bytes);
+    const waitMs = pace.ask(publish, bytes);
     if (waitMs === 0) {
       const taken = this.#carry();
       if (taken) pace.taken();
@@ -163,7 +163,9 @@ export class Conversation {
   /** What was read into `publish`. */
   #carry(): boolean {
     const { lane, intake, speaker, settings } = this.#parts;
-    const { route, qos, retain } = publish;
+    const { route, qos, retain, properties } = publish;
+    if (properties.payloadFormat === 1 && !isUtf8(publish.payload))
+      return this.#refusePublish(publish, notText);
     if (qos > route.maxQos) return this.#refusePublish(publish, this.#notAllowed(route.topic));
     if (qos > 0 && lane.inFlight >= settings.receiveMaximum) return this.#tooMany();
     if (route.class === null) {
@@ -246,10 +248,9 @@ export class Conversation {
     if (heard || speaker.version === 4) {
       if (qos > 0) speaker.write(bareAcknowledgement(type, packetId));
     } else if (qos > 0) {
-      const reason = speaker.wantsReasons ? deaf.message : null;
-      speaker.write(refusedPublish5(type, packetId, noMatchingSubscribers, reason));
+      speaker.write(refusedPublish5(type, packetId, noMatchingSubscribers, deaf.message, speaker));
     }
-    if (!heard) this.#tell(request, deaf);
+    if (!heard) speaker.tell(about(request, deaf));
     return true;
   }
 
@@ -260,7 +261,7 @@ export class Conversation {
       refuse: (publish, fault) => void this.#refusePublish(publish, fault),
       tell: (publish, fault) => {
         this.#parts.metrics.messagesRefusedTotal.inc({ reason: fault.kind });
-        this.#tell(publish, fault);
+        this.#parts.speaker.tell(about(publish, fault));
       },
     });
     return this.#replies;
@@ -274,34 +275,21 @@ export class Conversation {
     );
   }
 
-  /** MQTT 5 has a word for it and stays; 3.1.1 has none: the device is told on its error topic, and closed. */
-  #refusePublish({ qos, packetId, route }: Refusable, fault: Fault): boolean {
+  /**
+   * MQTT 5 has a word for it in its acknowledgement, and none at QoS 0; it stays. 3.1.1 has none at all: the connection
+   * ends. What has no word is told on the error topic.
+   */
+  #refusePublish(request: Refusable, fault: Fault): boolean {
     const { speaker, metrics } = this.#parts;
+    const { qos, packetId } = request;
     metrics.messagesRefusedTotal.inc({ reason: fault.kind });
-    if (speaker.version === 5) {
+    if (speaker.version === 4) {
+      void speaker.end(about(request, fault), { silence: false });
+    } else if (qos > 0) {
       const code = refusals[fault.kind].puback5;
-      const reason = speaker.wantsReasons ? fault.message : null;
-      if (qos > 0) speaker.write(refusedPublish5(qos === 1 ? 0x40 : 0x50, packetId, code, reason));
-      return true;
-    }
-    this.#tell({ packetId, route }, fault);
-    void speaker.end(fault, { silence: false });
+      speaker.write(refusedPublish5(qos === 1 ? 0x40 : 0x50, packetId, code, fault.message, speaker));
+    } else speaker.tell(about(request, fault));
     return true;
-  }
-
-  /** On its error topic, if it listens there: 3.1.1 has no other word than the end of the connection. */
-  #tell({ packetId, route }: Pick<Publish, 'packetId' | 'route'>, fault: Fault): void {
-    const { speaker } = this.#parts;
-    const errors = `devices/${speaker.device}/errors`;
-    if (speaker.filters.includes(errors)) {
-      const told = {
-        code: fault.kind,
-        message: fault.message,
-        correlation: packetId || null,
-        topic: route.topic,
-      };
-      speaker.write(publish0(errors, JSON.stringify(told), speaker.version));
-    }
   }
 
   #notAllowed(topic: string): Fault {
@@ -329,3 +317,9 @@ const deaf = new Fault(
   'conflict',
   'Nothing was renewed, since this session would not hear of it: subscribe to accepted and rejected first.',
 );
+
+/** The fault with what it is about, for the error topic. */
+const about = ({ packetId, route }: Pick<Publish, 'packetId' | 'route'>, fault: Fault): Fault =>
+  new Fault(fault.kind, fault.message, {
+    fields: { ...fault.fields, correlation: packetId || null, topic: route.topic },
+  });

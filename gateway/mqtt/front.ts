@@ -27,7 +27,8 @@ import type { Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
 import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
-import { enter, takeOver } from './entrance.ts';
+import { enter, type TakeOverParts, takeOver } from './entrance.ts';
+import { errorWord } from './error-topic.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
 import { Lane, type LaneHost, type LaneParts } from './lane.ts';
@@ -37,7 +38,7 @@ import type { Speaker } from './speaker.ts';
 import { WayOut } from './way-out.ts';
 import { leaveWill } from './will.ts';
 
-export interface FrontParts extends Pick<LaneParts, 'meters'> {
+export interface FrontParts extends Pick<LaneParts, 'meters'>, Pick<TakeOverParts, 'clones'> {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
@@ -78,7 +79,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   #ended = false;
   #closed = false;
   #goodbye = false;
-  #lastSeenMs: number;
+  lastHeardMs: number;
   #blockedSinceMs = 0;
   #keepAliveMs = 0;
   #outcome = 'closed by the client';
@@ -88,7 +89,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.peer = peer;
     this.#parts = parts;
     this.#acceptedAtMs = acceptedAtMs;
-    this.#lastSeenMs = parts.clock.elapsed();
+    this.lastHeardMs = parts.clock.elapsed();
     parts.deadlines.add(this);
     readWire(socket, this);
     socket.on('close', () => this.#close());
@@ -149,8 +150,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     return this.#outbound;
   }
 
-  write(bytes: Buffer): void {
-    if (!this.#ended) this.#socket.write(bytes);
+  write(bytes: Buffer | null): void {
+    if (bytes && !this.#ended) this.#socket.write(bytes);
   }
 
   hold(): void {
@@ -160,7 +161,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   release(): void {
     if (!this.#inbox.held || this.#ended) return;
-    this.#lastSeenMs = this.#parts.deadlines.nowMs;
+    this.lastHeardMs = this.#parts.deadlines.nowMs;
     this.#trying(() => this.#inbox.release());
     if (!this.#inbox.held) this.#socket.resume();
   }
@@ -170,7 +171,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   heard(chunk: Buffer): void {
-    this.#lastSeenMs = this.#parts.deadlines.nowMs;
+    this.lastHeardMs = this.#parts.deadlines.nowMs;
     this.#trying(() => this.#inbox.read(chunk));
   }
 
@@ -212,11 +213,18 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     const { corridor } = this.#parts;
     this.#connect = asked;
     if (corridor.isKnown(this.peer)) return this.#enter(asked, undefined);
+    this.#later(corridor.findOut(this.peer, peerChain(tlsOf(this.#socket))), (found) =>
+      this.#enter(asked, found),
+    );
+  }
+
+  /** Goes on when the answer is there, if the peer still is. */
+  #later<T>(answer: Promise<T>, run: (value: T) => void): void {
     this.hold();
-    void corridor.findOut(this.peer, peerChain(tlsOf(this.#socket))).then((finding) => {
+    void answer.then((value) => {
       if (this.#ended || this.#closed) return;
       this.#trying(() => {
-        this.#enter(asked, finding);
+        run(value);
         if (this.#greeted) this.release();
       });
     });
@@ -231,6 +239,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       throw entrant.fault;
     }
     const { connect } = entrant;
+    this.#connect = connect;
     this.entry = entrant.entry;
     this.rights = entrant.rights;
     this.connectedAtMs = clock.now();
@@ -238,15 +247,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     sessions.add(this);
     this.#keepAliveMs = keepAliveOf(connect, this.#parts.settings);
     this.#converse();
-    if (former === null) return this.#settle(connect);
-    this.hold();
-    void former.then(() => {
-      if (this.#ended || this.#closed) return;
-      this.#trying(() => {
-        this.#settle(connect);
-        if (this.#greeted) this.release();
-      });
-    });
+    if (former === null) this.#settle(connect);
+    else this.#later(former, () => this.#settle(connect));
   }
 
   /** Nobody else holds the session: CONNACK, from the broker's side if it has one. */
@@ -260,11 +262,10 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   #converse(): void {
     const { intake, broker, meters, settings } = this.#parts;
-    const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
     this.#lane = new Lane({
       host: this,
-      device: this.device,
-      origin,
+      device: this.entry.device,
+      origin: intake.origin(this.entry.fleet, this.entry.device, this.protocol),
       rights: this.rights,
       intake,
       audience: broker,
@@ -314,7 +315,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   will(packet: { topic: string; payload: Buffer; qos: number }): void {
-    leaveWill(packet, this.entry, this.protocol, this.#parts.intake);
+    leaveWill(packet, this.#connect?.will?.contentType ?? '', this, this.#parts.intake);
   }
 
   renew(entry: DirectoryEntry, rights: Rights): void {
@@ -345,10 +346,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
         corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
-      const { version, wantsReasons } = this;
-      const said = this.#connect !== null;
-      const word = lastWordOf(fault, { said, greeted: this.#greeted, version, wantsReasons });
-      if (word) this.write(word);
+      this.write(lastWordOf(fault, this, clock.now()));
       this.#ended = true;
       this.#outbound?.close();
       this.#inbox.close();
@@ -358,14 +356,18 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     return closed;
   }
 
+  tell(fault: Fault): void {
+    this.write(errorWord(fault, this, this.#parts.clock.now()));
+  }
+
   checkDeadlines(nowMs: number): void {
     if (this.#ended) return;
     const { settings } = this.#parts;
     // While it is we who do not read, silence is no fault of the client.
-    const silentMs = this.#inbox.held ? 0 : nowMs - this.#lastSeenMs;
+    const silentMs = this.#inbox.held ? 0 : nowMs - this.lastHeardMs;
     const late = this.#connect
       ? lateForKeepAlive(silentMs, this.#keepAliveMs)
-      : lateForConnect(nowMs - this.#lastSeenMs, settings);
+      : lateForConnect(nowMs - this.lastHeardMs, settings);
     if (late) return void this.end(late, { silence: false });
     if (!this.#socket.writableNeedDrain) this.#blockedSinceMs = 0;
     else if (this.#blockedSinceMs === 0) this.#blockedSinceMs = nowMs;

@@ -4,7 +4,9 @@
  * all inbound QoS 1 and 2: packet ids in flight, PUBREC sent, PUBREL awaited.
  */
 import type { EventClass } from '#common/contract/event.ts';
-import type { Fault } from '#common/fault.ts';
+import { Fault } from '#common/fault.ts';
+import type { DeviceId } from '#common/identity.ts';
+import type { Peer } from '../door/peer.ts';
 import type { Meters } from '../limits/meters.ts';
 import type { Pace } from '../limits/pace.ts';
 import type { Rights } from '../sessions/rights.ts';
@@ -20,6 +22,7 @@ import { checkTopicName, isRenewalTopic } from './topic.ts';
 export interface LaneHost {
   readonly version: 4 | 5;
   readonly clientId: string;
+  readonly peer: Peer;
   write(bytes: Buffer): void;
   /** An event could not be made durable: the connection cannot go on as if it were. */
   end(fault: Fault, options: { silence: boolean }): Promise<void>;
@@ -29,7 +32,7 @@ export interface LaneHost {
 
 export interface LaneParts {
   host: LaneHost;
-  device: string;
+  device: DeviceId;
   origin: Origin;
   rights: Rights;
   intake: Intake;
@@ -83,14 +86,14 @@ export class Lane implements Waiter {
   constructor(parts: LaneParts) {
     this.#parts = parts;
     this.#rights = parts.rights;
-    this.pace = parts.meters.paceOf(parts.device, parts.rights.limits);
+    this.pace = parts.meters.paceOf(parts.device, parts.rights.limits, parts.host.peer);
   }
 
   /** What was remembered of topics is judged anew. */
   renew(rights: Rights): void {
     this.#rights = rights;
     this.#routes = [];
-    this.pace = this.#parts.meters.paceOf(this.#parts.device, rights.limits);
+    this.pace = this.#parts.meters.paceOf(this.#parts.device, rights.limits, this.#parts.host.peer);
   }
 
   /** Publishes of QoS 1 and 2 that have not been acknowledged. */
@@ -195,7 +198,7 @@ export class Lane implements Waiter {
     publish.properties = readProperties(reader, 'publish', this.#parts.settings.maxUserProperties);
     // We announce no topic aliases, so any is an error [MQTT-3.3.2-9].
     if (publish.properties.topicAlias !== undefined)
-      throw protocolError('a topic alias, though none are allowed');
+      throw new Fault('topic-alias', 'This gateway takes no topic aliases: it announces none.');
     if (publish.properties.responseTopic !== undefined)
       checkTopicName(publish.properties.responseTopic, this.#parts.settings);
     return reader.at;

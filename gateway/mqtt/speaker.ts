@@ -34,5 +34,7 @@ export interface Speaker {
   readonly attached: Attachment | null;
   /** The client says goodbye. */
   leave(words: { withWill: boolean; sessionExpirySeconds: number | undefined }): void;
+  /** On its error topic, if it listens there; what the refusal is about in the fields `correlation` and `topic`. */
+  tell(fault: Fault): void;
   end(fault: Fault, options: { silence: boolean }): Promise<void>;
 }

@@ -3,8 +3,9 @@
  * a session that is not kept has its private topics without one. Whoever subscribes to its commands gets them.
  */
 import { Fault } from '#common/fault.ts';
+import { denial } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
-import { suback, unsuback } from './answers.ts';
+import { refusedSuback5, suback, unsuback } from './answers.ts';
 import { CommandSession, type CommandSessionParts } from './command-session.ts';
 import { coversCommands } from './command-topic.ts';
 import { isPrivate, PrivateTopics } from './private-topics.ts';
@@ -16,6 +17,12 @@ export interface SubscriptionsParts extends CommandSessionParts {
 
 /** Reason code of UNSUBACK (MQTT 5, section 3.11.3). */
 const noSubscriptionExisted = 0x11;
+
+const notGranted = (filter: string, shared: boolean): Fault =>
+  new Fault(
+    'topic-not-allowed',
+    shared ? 'There are no shared subscriptions here.' : `This device may not subscribe to ${filter}.`,
+  );
 
 export class Subscriptions {
   readonly #parts: SubscriptionsParts;
@@ -42,32 +49,48 @@ export class Subscriptions {
     );
     const refused = speaker.version === 5 ? 0x87 : 0x80;
     const codes: number[] = [];
+    let why: Fault | null = null;
     const granted = subscriptions.flatMap((asked) => {
       const most = speaker.rights.maySubscribe(asked.filter);
       const code = most === null ? refused : Math.min(asked.qos, most);
       codes.push(code);
+      if (code >= 0x80) why ??= denial(speaker.rights, notGranted(asked.filter, most !== null));
       return code < 0x80 ? [{ ...asked, qos: code as 0 | 1 | 2 }] : [];
     });
     const full = () => codes.map((code) => (code < 0x80 ? (speaker.version === 5 ? 0x97 : 0x80) : code));
     if (granted.length === 0 || this.#areOurs(granted)) {
       const fits = this.#fits(granted);
       if (fits) for (const { filter, qos } of granted) this.#private.add(filter, qos);
-      speaker.write(suback(packetId, fits ? codes : full(), speaker.version));
+      this.#answer(packetId, fits ? codes : full(), fits ? why : this.#tooMany());
       return this.#adjust();
     }
     speaker.attachment((attachment) => {
       if (!this.#fits(granted)) {
-        speaker.write(suback(packetId, full(), speaker.version));
+        this.#answer(packetId, full(), this.#tooMany());
         return speaker.release();
       }
       speaker.hold();
       attachment.subscribe(granted, subscriptionIdentifier, (error) => {
         if (error) return void speaker.end(Fault.of(error), { silence: false });
-        speaker.write(suback(packetId, codes, speaker.version));
+        this.#answer(packetId, codes, why);
         this.#adjust();
         speaker.release();
       });
     });
+  }
+
+  /** SUBACK; why a filter was refused comes with it in 5, and on the error topic in 3.1.1. */
+  #answer(packetId: number, codes: readonly number[], why: Fault | null): void {
+    const { speaker } = this.#parts;
+    if (why === null) return speaker.write(suback(packetId, codes, speaker.version));
+    if (speaker.version === 5) return speaker.write(refusedSuback5(packetId, codes, why.message, speaker));
+    speaker.write(suback(packetId, codes, 4));
+    speaker.tell(new Fault(why.kind, why.message, { fields: { ...why.fields, correlation: packetId } }));
+  }
+
+  #tooMany(): Fault {
+    const { maxSubscriptions } = this.#parts.settings;
+    return new Fault('quota-exceeded', `A session has at most ${maxSubscriptions} subscriptions here.`);
   }
 
   /** Takes an UNSUBSCRIBE. */

@@ -9,6 +9,12 @@ export interface DirectoryFile {
   readonly path: string;
 }
 
+/** Descriptors of sockets that listen already, for the doors that have one. */
+export interface WorkerSockets {
+  readonly mqtts?: number;
+  readonly https?: number;
+}
+
 export interface WorkerSetup {
   readonly worker: number;
   readonly workers: number;
@@ -23,6 +29,8 @@ export interface WorkerSetup {
   readonly doors: DoorCertificate;
   readonly staple: Buffer | null;
   readonly tickets: Buffer;
+  /** As they are in the worker. */
+  readonly sockets: WorkerSockets;
 }
 
 export interface WorkerPorts {

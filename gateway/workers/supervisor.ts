@@ -15,9 +15,9 @@ import type { GatewaySettings } from '../settings.ts';
 import { Hub } from './hub.ts';
 import { MetricsSum } from './metrics-sum.ts';
 import { Owners } from './owners.ts';
-import type { DirectoryFile, WorkerPorts, WorkerSetup } from './setup.ts';
+import type { DirectoryFile, WorkerPorts, WorkerSetup, WorkerSockets } from './setup.ts';
 import { shareOf } from './share.ts';
-import { WorkerProcess } from './worker-process.ts';
+import { handedOn, WorkerProcess } from './worker-process.ts';
 
 export type { DirectoryFile };
 
@@ -32,6 +32,8 @@ export interface SupervisorOptions {
   logLevel: LogLevel;
   line: RegistryLine;
   directory: DirectoryFile;
+  /** Descriptors of sockets that listen already: the workers share them. */
+  sockets?: WorkerSockets & { readonly ops?: number };
   metrics: Metrics;
   log: Logger;
   clock: Clock;
@@ -89,7 +91,7 @@ export class Supervisor implements AsyncDisposable {
   }
 
   async #open(): Promise<void> {
-    const { workers, host, settings, clock } = this.#options;
+    const { workers, host, settings, sockets, clock } = this.#options;
     // The first takes the ports, which may be any free ones; the others are told which.
     const { mqtts, https } = await this.#start(1);
     const { mqtt, https: web } = this.#settings;
@@ -102,7 +104,7 @@ export class Supervisor implements AsyncDisposable {
     for (let number = 1; number <= workers; number++) probes[`worker ${number}`] = () => this.#probe(number);
     const registry = { contentType: this.#sum.contentType, metrics: () => this.#metrics() };
     const refresh = async () => {};
-    const ops = { host, port: settings.ops.port, metrics: { registry }, probes, refresh };
+    const ops = { host, port: settings.ops.port, fd: sockets?.ops, metrics: { registry }, probes, refresh };
     this.#ops = this.#opened.use(await OpsDoor.open(ops));
   }
 
@@ -117,8 +119,8 @@ export class Supervisor implements AsyncDisposable {
   }
 
   async #start(number: number): Promise<WorkerPorts> {
-    const { program, clock, log, metrics, name } = this.#options;
-    const worker = WorkerProcess.start(program, number, { clock, log });
+    const { program, clock, log, metrics, name, sockets = {} } = this.#options;
+    const worker = WorkerProcess.start(program, number, { clock, log, sockets });
     this.#workers.set(number, worker);
     void worker.ended.then((reason) => this.#ended(worker, reason));
     const opening = worker.begin(this.#setup(number));
@@ -129,7 +131,7 @@ export class Supervisor implements AsyncDisposable {
   }
 
   #setup(worker: number): WorkerSetup {
-    const { workers, dataDir, host, name, logLevel, directory, line } = this.#options;
+    const { workers, dataDir, host, name, logLevel, directory, line, sockets = {} } = this.#options;
     return {
       worker,
       workers,
@@ -142,6 +144,7 @@ export class Supervisor implements AsyncDisposable {
       doors: line.doors.current,
       staple: line.doors.staple(),
       tickets: this.#tickets.secret,
+      sockets: handedOn(sockets),
     };
   }
 

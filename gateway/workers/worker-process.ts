@@ -4,7 +4,7 @@ import type { Clock } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import { Channel } from './channel.ts';
-import type { WorkerPorts, WorkerReport, WorkerSetup } from './setup.ts';
+import type { WorkerPorts, WorkerReport, WorkerSetup, WorkerSockets } from './setup.ts';
 
 /** A worker that has not opened its doors by then is broken. */
 const openMs = 60_000;
@@ -39,11 +39,15 @@ export class WorkerProcess {
     void this.ended.then(() => this.channel.close());
   }
 
-  /** Starts the program; it waits for `begin`. */
-  static start(program: URL, number: number, { clock, log }: { clock: Clock; log: Logger }): WorkerProcess {
+  /** Starts the program with the sockets that it is to listen on, if there are any; it waits for `begin`. */
+  static start(
+    program: URL,
+    number: number,
+    { clock, log, sockets }: { clock: Clock; log: Logger; sockets: WorkerSockets },
+  ): WorkerProcess {
     const child = fork(program, [], {
       serialization: 'advanced',
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...Object.values(doorsOf(sockets))],
     });
     return new WorkerProcess(number, child, clock, log);
   }
@@ -89,3 +93,16 @@ export class WorkerProcess {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
   }
 }
+
+/** In one order, without what is absent. */
+const doorsOf = ({ mqtts, https }: WorkerSockets): WorkerSockets => ({
+  ...(mqtts !== undefined && { mqtts }),
+  ...(https !== undefined && { https }),
+});
+
+/** Behind stdin, stdout, stderr and the channel. */
+const firstHanded = 4;
+
+/** The numbers by which a worker knows the sockets of its main process. */
+export const handedOn = (sockets: WorkerSockets): WorkerSockets =>
+  Object.fromEntries(Object.keys(doorsOf(sockets)).map((door, index) => [door, firstHanded + index]));

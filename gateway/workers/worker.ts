@@ -36,7 +36,7 @@ async function open(
   openDirectory: (file: DirectoryFile) => SharedDirectory,
   opened: AsyncDisposableStack,
 ): Promise<WorkerPorts> {
-  const { worker, workers, dataDir, host, name, settings } = setup;
+  const { worker, workers, dataDir, host, name, settings, sockets } = setup;
   const log = openLog(setup.logLevel, `fleetgate/${worker}`);
   channel.logTo(log);
   const line = workerLine(channel, setup, opened.use(openDirectory(setup.directory)));
@@ -58,7 +58,7 @@ async function open(
   const metrics = openMetrics();
   const company = { worker, workers, ownership, tickets, neighbours };
   const gateway = opened.use(
-    await openGateway({ dataDir, host, name, settings, line, metrics, log, clock, company }),
+    await openGateway({ dataDir, host, name, settings, sockets, line, metrics, log, clock, company }),
   );
   channel.handle('report', async (): Promise<WorkerReport> => {
     await gateway.refresh();

@@ -127,14 +127,16 @@ function goneOf({ raw }: FastifyReply): AbortSignal {
   return gone.signal;
 }
 
-/** An empty line from time to time says that the stream lives. */
+/** An empty line says that all is told, and from time to time that the stream lives. */
 async function* linesOf(outcomes: CommandOutcomes, since: number, bell: Bell): AsyncGenerator<string> {
   let at = since;
   while (!bell.stopped) {
     const items = await outcomes.since(at, page);
     at = items.at(-1)?.revision ?? at;
-    yield items.length === 0 ? '\n' : items.map((item) => `${JSON.stringify(item)}\n`).join('');
-    if (items.length < page) await bell.wait(heartbeatMs);
+    if (items.length > 0) yield items.map((item) => `${JSON.stringify(item)}\n`).join('');
+    if (items.length === page) continue;
+    yield '\n';
+    await bell.wait(heartbeatMs);
   }
 }
 

@@ -19,7 +19,7 @@ import type { Metrics } from '#common/metrics.ts';
 import type { CommandRow, Tables } from '../store/tables.ts';
 import type { Write, Writer } from '../store/writer.ts';
 import type { CommandOutcomes } from './command-outcomes.ts';
-import { alter } from './command-state.ts';
+import { nextRevision } from './command-state.ts';
 import { offerOf } from './command-view.ts';
 
 export interface CommandDeliveryParts {
@@ -93,24 +93,20 @@ export class CommandDelivery {
     write: Write,
     { id, device, handed, deliveredMs }: CommandProgress,
   ): Promise<CommandRow | undefined> {
-    if (handed > 0)
-      await write
-        .updateTable('commands')
-        .set(({ eb }) => ({ attempts: eb('attempts', '+', handed) }))
-        .where('id', '=', id)
-        .where('device', '=', device)
-        .execute();
-    if (deliveredMs === null) return undefined;
-    const row = await write
-      .selectFrom('commands')
-      .select(['state', 'created_ms'])
-      .where('id', '=', id)
-      .where('device', '=', device)
-      .executeTakeFirst();
-    if (row?.state !== 'queued') return undefined;
+    const ofDevice = write.updateTable('commands').where('id', '=', id).where('device', '=', device);
+    const counted = ofDevice.set(({ eb }) => ({ attempts: eb('attempts', '+', handed) }));
     // Neither before it was sent nor ahead of our clock, whatever the gateway's says.
-    const atMs = Math.max(row.created_ms, Math.min(deliveredMs, this.#parts.clock.now()));
-    return alter(write, id, { state: 'delivered', delivered_ms: atMs });
+    const atMs = sql<number>`max(created_ms, ${Math.min(deliveredMs ?? 0, this.#parts.clock.now())})`;
+    const row =
+      deliveredMs === null
+        ? undefined
+        : await counted
+            .set({ state: 'delivered', delivered_ms: atMs, revision: nextRevision })
+            .where('state', '=', 'queued')
+            .returningAll()
+            .executeTakeFirst();
+    if (!row && handed > 0) await counted.execute();
+    return row;
   }
 }
 

@@ -3,10 +3,11 @@
  * its time is over; how it gets to its device is command-delivery.ts, what comes back command-replies.ts.
  */
 import { randomBytes } from 'node:crypto';
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { Clock } from '#common/clock.ts';
 import type { CommandState } from '#common/contract/command.ts';
 import type { Payload } from '#common/contract/command-payload.ts';
+import type { DeviceState } from '#common/contract/directory.ts';
 import { Fault } from '#common/fault.ts';
 import type { DeviceId } from '#common/identity.ts';
 import type { Metrics } from '#common/metrics.ts';
@@ -121,7 +122,8 @@ export class Commands {
         throw new Fault('conflict', `The command ${order.id} was withdrawn.`, {
           fields: { commandId: order.id },
         });
-      if (row?.state === 'expired' || clock.now() >= sent.expires_ms) throw expired(order.id);
+      if (row?.state === 'expired' || waitMs >= order.ttlMs || clock.now() >= sent.expires_ms)
+        throw expired(order.id);
       throw new Fault(
         'command-unanswered',
         `The device has not answered in time; the command ${order.id} stands until its time to live is over.`,
@@ -155,15 +157,9 @@ export class Commands {
   async #record(write: Write, order: CommandOrder, actor: string) {
     const { audit, clock, limits } = this.#parts;
     const { id, device, name, payload, ttlMs } = order;
-    const known = await write.selectFrom('commands').selectAll().where('id', '=', id).executeTakeFirst();
-    if (known) return { row: sameOrder(known, order), fresh: false, active: false };
-    const state = await stateOf(write, device);
-    const { waiting } = await write
-      .selectFrom('commands')
-      .select(({ fn }) => fn.countAll<number>().as('waiting'))
-      .where('device', '=', device)
-      .where('state', '=', 'queued')
-      .executeTakeFirstOrThrow();
+    const { known, state, waiting } = await standing(write, id, device);
+    if (known) return { row: await sameOrder(write, order), fresh: false, active: false };
+    judgeDevice(device, state);
     if (waiting >= limits.maxCommandsPerDevice)
       throw new Fault(
         'quota-exceeded',
@@ -272,15 +268,25 @@ export const unknownCommand = (device: string, id: string) =>
   new Fault('not-found', `There is no command ${id} of ${device}.`);
 
 /** The order that was taken before by this id. Faults `conflict` when it was another. */
-function sameOrder(known: CommandRow, { device, name, payload }: CommandOrder): CommandRow {
+async function sameOrder(write: Write, { id, device, name, payload }: CommandOrder): Promise<CommandRow> {
+  const known = await write.selectFrom('commands').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
   if (known.device === device && known.name === name && known.payload.equals(payload.bytes)) return known;
   throw new Fault('conflict', 'This Idempotency-Key was used for another command; take a new one.');
 }
 
-async function stateOf(write: Write, device: DeviceId) {
-  const row = await write.selectFrom('devices').select('state').where('id', '=', device).executeTakeFirst();
-  if (!row || row.state === 'deleted') throw new Fault('not-found', `There is no device ${device}.`);
-  if (row.state === 'revoked')
+/** All that an order is judged by, in one question. */
+async function standing(write: Write, id: string, device: DeviceId) {
+  const { rows } = await sql<{ known: 0 | 1; state: DeviceState | null; waiting: number }>`
+    SELECT EXISTS (SELECT 1 FROM commands WHERE id = ${id}) AS known,
+      (SELECT state FROM devices WHERE id = ${device}) AS state,
+      (SELECT count(*) FROM commands WHERE device = ${device} AND state = 'queued') AS waiting`.execute(
+    write,
+  );
+  return rows[0]!;
+}
+
+function judgeDevice(device: DeviceId, state: DeviceState | null): void {
+  if (state === null || state === 'deleted') throw new Fault('not-found', `There is no device ${device}.`);
+  if (state === 'revoked')
     throw new Fault('device-revoked', `The device ${device} was revoked; it gets no commands.`);
-  return row.state;
 }
