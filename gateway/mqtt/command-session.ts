@@ -8,6 +8,7 @@ import type { DeviceId } from '#common/identity.ts';
 import type { CommandDesk } from '../commands/desk.ts';
 import type { Place, Taker } from '../commands/taker.ts';
 import { commandTopic, responseTopic } from './command-topic.ts';
+import type { Tongue } from './dialect.ts';
 import type { Ending } from './outbound.ts';
 import type { Properties } from './properties.ts';
 import { noIdentifiers, publishBytes } from './publish-packet.ts';
@@ -15,6 +16,8 @@ import type { Speaker } from './speaker.ts';
 
 export interface CommandSessionParts {
   readonly speaker: Speaker;
+  /** Null when it speaks in our own topics alone. */
+  readonly tongue: Tongue | null;
   readonly commands: CommandDesk;
   readonly clock: Clock;
   readonly settings: { readonly maxCommandsInFlight: number };
@@ -27,6 +30,7 @@ export class CommandSession implements Taker {
   #held = 0;
   /** Packet ids of what is not acknowledged, by command. */
   readonly #ids: Map<string, number>;
+  #filter = '';
 
   /** `restored`: a stored session is back, with what it had not acknowledged. */
   constructor(parts: CommandSessionParts, restored: boolean) {
@@ -35,9 +39,10 @@ export class CommandSession implements Taker {
     this.#ids = new Map(restored ? known : undefined);
   }
 
-  /** The QoS of the subscription to commands; null when there is none any more. */
-  adjust(qos: 0 | 1 | 2 | null): void {
+  /** The QoS of the subscription to commands, and its filter; null when there is none any more. */
+  adjust(qos: 0 | 1 | 2 | null, filter: string): void {
     if (qos === null) return this.leave();
+    this.#filter = filter;
     this.#qos = qos === 0 ? 0 : 1;
     const { commands, speaker } = this.#parts;
     this.#place ??= commands.join(speaker.device as DeviceId, this);
@@ -61,9 +66,11 @@ export class CommandSession implements Taker {
   }
 
   give(command: CommandOffer): void {
-    const { speaker } = this.#parts;
+    const { speaker, tongue } = this.#parts;
     const place = this.#place!;
-    const topic = commandTopic(speaker.device, command.id, command.name);
+    const topic =
+      tongue?.commandTopic(this.#filter, command.id, command.name) ??
+      commandTopic(speaker.device, command.id, command.name);
     const payload = Buffer.from(command.payload, 'base64');
     const properties = speaker.version === 5 ? this.#propertiesOf(command) : undefined;
     this.#held += 1;
