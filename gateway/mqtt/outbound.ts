@@ -44,6 +44,8 @@ export interface Dispatch {
   readonly topic: string;
   readonly payload: Buffer;
   readonly properties?: Properties;
+  /** Of the subscriptions by which it is sent. */
+  readonly identifiers?: readonly number[];
   /** The packet id under which the same session has been sent it before: it goes again under the same, marked DUP. */
   readonly again?: number;
   /** It is on its way, under this packet id. */
@@ -125,12 +127,12 @@ export class Outbound {
 
   /** Sends a QoS 1 PUBLISH when its turn comes. `ended` is called once, never before this returns. */
   send(dispatch: Dispatch, ended: Ended): void {
-    const { topic, payload, properties, again, sent } = dispatch;
+    const { topic, payload, properties, identifiers = noIdentifiers, again, sent } = dispatch;
     const parcel: Parcel = {
       message: ownMessage(topic, payload, properties),
       qos: 1,
       retain: false,
-      identifiers: noIdentifiers,
+      identifiers,
       stored: false,
       again,
       judged: true,
