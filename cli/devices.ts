@@ -2,12 +2,14 @@
 import type { Command } from 'commander';
 import type { MessageLimits } from '#common/contract/message-limits.ts';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
+import type { Suspicion } from '#common/contract/suspicion.ts';
 import { Fault } from '#common/fault.ts';
 import { type BulkFlags, revokeMany } from './bulk-revocation.ts';
 import { importCommand } from './import.ts';
 import { limitsOf, limitsText } from './message-limits.ts';
 import { allItems, asked, type NounFlags, verb, withRegistry } from './noun.ts';
 import { facts, paint, table } from './output.ts';
+import { suspicionLines } from './suspicion.ts';
 
 interface Device {
   id: string;
@@ -17,6 +19,7 @@ interface Device {
   assignedRole: string | null;
   attributes: Record<string, string>;
   limits: MessageLimits | null;
+  suspicion: Suspicion | null;
   updatedAt: string;
 }
 
@@ -79,6 +82,7 @@ export function deviceCommands(program: Command): void {
       withRegistry(flags, async (api, output) => {
         const device = await api.call<DeviceDetails>('GET', `/v1/devices/${encodeURIComponent(id)}`);
         output.answer(device, () => [
+          ...suspicionLines(device),
           ...facts([
             ['device', device.id],
             ['fleet', device.fleet],
@@ -122,7 +126,7 @@ export function deviceCommands(program: Command): void {
     );
   const acts = [
     ['disable', 'disabled', 'keep a device out until it is enabled again, and end its connections'],
-    ['enable', 'enabled', 'let a disabled device in again'],
+    ['enable', 'enabled', 'let a disabled or quarantined device in again, and end a suspicion'],
   ] as const;
   for (const [act, done, meaning] of acts) {
     verb(devices.command(`${act} <device>`), `devices ${act} pump-1`)

@@ -16,6 +16,7 @@ import { HandshakeQueue } from './door/handshake-queue.ts';
 import { Proxied } from './door/proxied.ts';
 import { OwnTicketKeys, type TicketKeys } from './door/ticket-keys.ts';
 import { HttpDoor } from './http/door.ts';
+import { CloneWatch } from './limits/clone-watch.ts';
 import { Flapping } from './limits/flapping.ts';
 import { Meters } from './limits/meters.ts';
 import { MqttDoor } from './mqtt/door.ts';
@@ -111,7 +112,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const onDropped = () => metrics.handshakesDroppedTotal.inc();
   const handshakes = new HandshakeQueue({ limits: settings.limits, clock, onDropped });
   const { messageRatePatience: patienceMs, connections: size } = settings.limits;
-  const meters = new Meters({ clock, patienceMs, size });
+  const clones = new CloneWatch({ settings: settings.clones, ask: line.ask, clock, log, metrics, size });
+  const meters = new Meters({ clock, clones, patienceMs, size });
   const door = {
     host,
     reusePort: company !== undefined,
@@ -126,6 +128,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     corridor,
     sessions,
     meters,
+    clones,
     ownership: company?.ownership ?? soleOwner,
     neighbours: company?.neighbours ?? null,
     commands,

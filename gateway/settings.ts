@@ -165,6 +165,25 @@ export const limitSettings = Section(
   'Limits before and at the door.',
 );
 
+export const cloneSettings = Section(
+  {
+    threshold: Count(
+      20,
+      'Score at which a device is reported as being two; each return to a network that was just taken over adds 1. 0 watches nobody.',
+      0,
+    ),
+    halfLife: Duration('1h', 'After so long half of a score is left.'),
+    sequence: Type.String({
+      default: '',
+      pattern: '^[a-z0-9-]{0,64}$',
+      description:
+        'Name of the MQTT 5 user property and HTTP header in which devices count their messages; empty where they do not.',
+    }),
+    quarantine: Flag(false, 'Whether a device that is reported is kept out until an operator enables it.'),
+  },
+  'Devices whose certificate seems to be used by two.',
+);
+
 export const spoolSettings = Section(
   {
     flushInterval: Duration(
@@ -257,6 +276,7 @@ export const gatewaySettings = {
   https: httpsSettings,
   ops: opsSettings,
   limits: limitSettings,
+  clones: cloneSettings,
   spool: spoolSettings,
   tls: tlsSettings,
   upstream: upstreamSettings,
@@ -269,6 +289,7 @@ export type ProxySettings = Static<typeof proxySettings>;
 export type HttpsSettings = Static<typeof httpsSettings>;
 export type OpsSettings = Static<typeof opsSettings>;
 export type LimitSettings = Static<typeof limitSettings>;
+export type CloneSettings = Static<typeof cloneSettings>;
 export type SpoolSettings = Static<typeof spoolSettings>;
 export type TlsSettings = Static<typeof tlsSettings>;
 export type UpstreamSettings = Static<typeof upstreamSettings>;
@@ -282,6 +303,7 @@ export interface GatewaySettings {
   readonly https: HttpsSettings;
   readonly ops: OpsSettings;
   readonly limits: LimitSettings;
+  readonly clones: CloneSettings;
   readonly spool: SpoolSettings;
   readonly tls: TlsSettings;
   readonly upstream: UpstreamSettings;

@@ -65,7 +65,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const certification = await openCertification(options, ground, opened);
   const { doors, issuers, pkiUrl } = certification;
   const nouns = await openNouns({ ...options, observe }, ground, certification, opened);
-  const { enrollment, renewal, fleets, profiles, sightings, foreign, apiTokens } = nouns;
+  const { enrollment, renewal, fleets, profiles, sightings, suspicions, foreign, apiTokens } = nouns;
 
   const adminTokenFile = join(dataDir, 'admin.token');
   await nouns.roles.seed();
@@ -93,6 +93,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     staple: stapleDesk(ocsp),
     est: (ask) => est.answer(ask),
     sighted: ({ sightings: seen }) => sightings.report(seen),
+    suspect: (report, gateway) => suspicions.suspect(report, gateway),
     renew: ({ chain, csr }, gateway) =>
       renewal.renew(chain.map(fromBase64), fromBase64(csr), `gateway:${gateway}`),
     commands: (ask) => nouns.commandDelivery.waitingFor(ask),

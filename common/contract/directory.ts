@@ -9,7 +9,7 @@ import type { MessageLimits } from './message-limits.ts';
 export const certificateStates = ['reserved', 'issued', 'held', 'revoked'] as const;
 export type CertificateState = (typeof certificateStates)[number];
 
-export const deviceStates = ['active', 'pending', 'disabled', 'revoked', 'deleted'] as const;
+export const deviceStates = ['active', 'pending', 'disabled', 'quarantined', 'revoked', 'deleted'] as const;
 export type DeviceState = (typeof deviceStates)[number];
 
 /** One issued certificate and the device it speaks for. Complete and frozen: no optional facts. */

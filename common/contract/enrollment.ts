@@ -5,6 +5,8 @@
 import type { DeviceId, Fingerprint } from '../identity.ts';
 import type { CommandProgress, CommandReply, CommandsAnswer, CommandsAsk } from './command.ts';
 import type { DirectoryEntry } from './directory.ts';
+import type { Receipt } from './receipt.ts';
+import type { Suspect } from './suspicion.ts';
 
 /** A certificate that was issued, as every door answers it: PEM and RFC 3339. */
 export interface IssuedCertificate {
@@ -79,6 +81,8 @@ export interface LineAsks {
   readonly est: { readonly ask: EstAsk; readonly answer: EstAnswer };
   /** An OCSP answer about a door certificate of the gateway that asks (DER in base64), to be stapled. */
   readonly staple: { readonly ask: { readonly certificate: string }; readonly answer: StapleAnswer };
+  /** A device seems to be two. */
+  readonly suspect: { readonly ask: Suspect; readonly answer: Receipt };
   readonly sighted: { readonly ask: { readonly sightings: readonly Sighting[] }; readonly answer: null };
   /** Commands that wait for a device. */
   readonly commands: { readonly ask: CommandsAsk; readonly answer: CommandsAnswer };

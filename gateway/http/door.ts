@@ -16,6 +16,7 @@ import { Listener, type ListenerOptions } from '../door/listener.ts';
 import type { Peer } from '../door/peer.ts';
 import { hostOf } from '../door/read-peer.ts';
 import type { Wire } from '../door/wire.ts';
+import type { CloneWatch } from '../limits/clone-watch.ts';
 import type { Meters } from '../limits/meters.ts';
 import { denial } from '../sessions/rights.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -48,6 +49,7 @@ export type HttpDoorOptions = Omit<
   intake: Intake;
   audience: Audience;
   meters: Meters;
+  clones: CloneWatch;
   ask: AskRegistry;
   commands: CommandDesk;
   replies: Replies;

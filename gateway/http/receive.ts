@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { EventClass } from '#common/contract/event.ts';
 import { Fault } from '#common/fault.ts';
+import type { CloneWatch } from '../limits/clone-watch.ts';
 import type { Meters } from '../limits/meters.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
@@ -13,6 +14,7 @@ export interface ReceiveParts {
   intake: Intake;
   audience: Audience;
   meters: Meters;
+  clones: CloneWatch;
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
 }
@@ -40,9 +42,12 @@ export class Receive {
     eventClass: EventClass,
     channel: string,
   ): Promise<{ accepted: number }> {
+    const { clones } = this.#parts;
     this.#judge(session, eventClass, channel);
     const payload = await readBody(request, this.#parts.settings.maxBodySize);
     const contentType = request.headers['content-type'] ?? '';
+    if (clones.counts)
+      clones.counted(session.entry.device, session.peer, textOf(request.headers[clones.sequenceName]));
     return this.#take(session, [
       { class: eventClass, channel, contentType: contentType.slice(0, 255), payload },
     ]);
@@ -142,6 +147,9 @@ export class Receive {
     });
   }
 }
+
+const textOf = (header: string | string[] | undefined): string | undefined =>
+  typeof header === 'string' ? header : undefined;
 
 const tooMuch = (retryAfterMs: number) =>
   new Fault(

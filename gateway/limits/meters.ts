@@ -5,11 +5,15 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '#common/clock.ts';
 import type { MessageLimits } from '#common/contract/message-limits.ts';
+import type { DeviceId } from '#common/identity.ts';
+import type { Peer } from '../door/peer.ts';
+import type { CloneWatch } from './clone-watch.ts';
 import { Meter } from './meter.ts';
 import { Pace } from './pace.ts';
 
 export interface MetersOptions {
   clock: Clock;
+  clones: CloneWatch;
   /** How long a device may push against its limits until its session is ended. */
   patienceMs: number;
   /** Meters that are remembered; the one unused for longest goes first, though not from under a session. */
@@ -41,9 +45,11 @@ export class Meters {
   }
 
   /** For an MQTT session, which can be held back. */
-  paceOf(device: string, limits: MessageLimits | null): Pace | null {
+  paceOf(device: DeviceId, limits: MessageLimits | null, peer: Peer): Pace | null {
+    const { clones, clock, patienceMs } = this.#options;
     const meter = this.of(device, limits);
-    return meter && new Pace(meter, this.#options.clock, this.#options.patienceMs);
+    if (meter === null && !clones.counts) return null;
+    return new Pace({ device, peer, meter, clones: clones.counts ? clones : null, clock, patienceMs });
   }
 }
 

@@ -149,7 +149,7 @@ export class Conversation {
   /** Within the limits of its device: held back, or dropped when it is QoS 0. */
   #carryInPace(pace: Pace, bytes: number): boolean {
     const { speaker, metrics } = this.#parts;
-    const waitMs = pace.ask(bytes);
+    const waitMs = pace.ask(publish, bytes);
     if (waitMs === 0) {
       const taken = this.#carry();
       if (taken) pace.taken();

@@ -6,6 +6,7 @@ import { Fault } from '#common/fault.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Admitted, Corridor, Refused } from '../admission/verdict.ts';
 import type { Handshake, Peer } from '../door/peer.ts';
+import type { CloneWatch } from '../limits/clone-watch.ts';
 import type { Ownership } from '../sessions/ownership.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
@@ -55,12 +56,20 @@ function inOurWords(asked: Connect, { fleet, device }: DirectoryEntry, { topics 
   return meaning ? { ...asked, will: { ...asked.will, topic: meaning.topic } } : asked;
 }
 
+export interface TakeOverParts {
+  readonly sessions: Sessions;
+  readonly ownership: Ownership;
+  readonly clones: CloneWatch;
+}
+
 /** Ends an older session of the client id, here or in another process: null, or resolves when that one has let go. */
 export function takeOver(
   session: Session,
-  { sessions, ownership }: { readonly sessions: Sessions; readonly ownership: Ownership },
+  { sessions, ownership, clones }: TakeOverParts,
 ): Promise<void> | null {
-  const older = sessions.ofClient(session.clientId)?.end(takenOver(), { silence: false }) ?? null;
+  const former = sessions.ofClient(session.clientId);
+  if (former) clones.tookOver(former, session);
+  const older = former?.end(takenOver(), { silence: false }) ?? null;
   return ownership.claim(session, older);
 }
 

@@ -28,7 +28,7 @@ import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
 import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
 import { Tongue } from './dialect.ts';
-import { enter, takeOver } from './entrance.ts';
+import { enter, type TakeOverParts, takeOver } from './entrance.ts';
 import { errorWord } from './error-topic.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
@@ -39,7 +39,7 @@ import type { Speaker } from './speaker.ts';
 import { WayOut } from './way-out.ts';
 import { leaveWill } from './will.ts';
 
-export interface FrontParts extends Pick<LaneParts, 'meters'> {
+export interface FrontParts extends Pick<LaneParts, 'meters'>, Pick<TakeOverParts, 'clones'> {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
@@ -80,7 +80,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   #ended = false;
   #closed = false;
   #goodbye = false;
-  #lastSeenMs: number;
+  lastHeardMs: number;
   #blockedSinceMs = 0;
   #keepAliveMs = 0;
   #outcome = 'closed by the client';
@@ -90,7 +90,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.peer = peer;
     this.#parts = parts;
     this.#acceptedAtMs = acceptedAtMs;
-    this.#lastSeenMs = parts.clock.elapsed();
+    this.lastHeardMs = parts.clock.elapsed();
     parts.deadlines.add(this);
     readWire(socket, this);
     socket.on('close', () => this.#close());
@@ -162,7 +162,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   release(): void {
     if (!this.#inbox.held || this.#ended) return;
-    this.#lastSeenMs = this.#parts.deadlines.nowMs;
+    this.lastHeardMs = this.#parts.deadlines.nowMs;
     this.#trying(() => this.#inbox.release());
     if (!this.#inbox.held) this.#socket.resume();
   }
@@ -172,7 +172,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   heard(chunk: Buffer): void {
-    this.#lastSeenMs = this.#parts.deadlines.nowMs;
+    this.lastHeardMs = this.#parts.deadlines.nowMs;
     this.#trying(() => this.#inbox.read(chunk));
   }
 
@@ -266,7 +266,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     const tongue = Tongue.of(settings.topics, this.entry.fleet, this.device);
     this.#lane = new Lane({
       host: this,
-      device: this.device,
+      device: this.entry.device,
       origin: intake.origin(this.entry.fleet, this.entry.device, this.protocol),
       rights: this.rights,
       tongue,
@@ -367,10 +367,10 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     if (this.#ended) return;
     const { settings } = this.#parts;
     // While it is we who do not read, silence is no fault of the client.
-    const silentMs = this.#inbox.held ? 0 : nowMs - this.#lastSeenMs;
+    const silentMs = this.#inbox.held ? 0 : nowMs - this.lastHeardMs;
     const late = this.#connect
       ? lateForKeepAlive(silentMs, this.#keepAliveMs)
-      : lateForConnect(nowMs - this.#lastSeenMs, settings);
+      : lateForConnect(nowMs - this.lastHeardMs, settings);
     if (late) return void this.end(late, { silence: false });
     if (!this.#socket.writableNeedDrain) this.#blockedSinceMs = 0;
     else if (this.#blockedSinceMs === 0) this.#blockedSinceMs = nowMs;

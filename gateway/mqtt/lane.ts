@@ -5,6 +5,8 @@
  */
 import type { EventClass } from '#common/contract/event.ts';
 import { Fault } from '#common/fault.ts';
+import type { DeviceId } from '#common/identity.ts';
+import type { Peer } from '../door/peer.ts';
 import type { Meters } from '../limits/meters.ts';
 import type { Pace } from '../limits/pace.ts';
 import type { Rights } from '../sessions/rights.ts';
@@ -21,6 +23,7 @@ import { checkTopicName, isRenewalTopic } from './topic.ts';
 export interface LaneHost {
   readonly version: 4 | 5;
   readonly clientId: string;
+  readonly peer: Peer;
   write(bytes: Buffer): void;
   /** An event could not be made durable: the connection cannot go on as if it were. */
   end(fault: Fault, options: { silence: boolean }): Promise<void>;
@@ -30,7 +33,7 @@ export interface LaneHost {
 
 export interface LaneParts {
   host: LaneHost;
-  device: string;
+  device: DeviceId;
   origin: Origin;
   rights: Rights;
   /** Null when it speaks in our own topics alone. */
@@ -88,14 +91,14 @@ export class Lane implements Waiter {
   constructor(parts: LaneParts) {
     this.#parts = parts;
     this.#rights = parts.rights;
-    this.pace = parts.meters.paceOf(parts.device, parts.rights.limits);
+    this.pace = parts.meters.paceOf(parts.device, parts.rights.limits, parts.host.peer);
   }
 
   /** What was remembered of topics is judged anew. */
   renew(rights: Rights): void {
     this.#rights = rights;
     this.#routes = [];
-    this.pace = this.#parts.meters.paceOf(this.#parts.device, rights.limits);
+    this.pace = this.#parts.meters.paceOf(this.#parts.device, rights.limits, this.#parts.host.peer);
   }
 
   /** Publishes of QoS 1 and 2 that have not been acknowledged. */

@@ -30,6 +30,7 @@ import { RoleAssignments } from '../authority/role-assignments.ts';
 import { Roles } from '../authority/roles.ts';
 import { Sightings } from '../authority/sightings.ts';
 import { Status } from '../authority/status.ts';
+import { Suspicions } from '../authority/suspicions.ts';
 import { Tokens } from '../authority/tokens.ts';
 import type { RegistrySettings } from '../settings.ts';
 import type { Certification } from './certification.ts';
@@ -116,6 +117,7 @@ export async function openNouns(
   const claimRevocation = new ClaimRevocation({ ...parts, store, approvals });
   const retirement = new Retirement(parts);
   const sightings = new Sightings({ writer, profiles, clock });
+  const suspicions = new Suspicions(parts);
   const renewal = new Renewal({
     ...parts,
     issuance,
@@ -163,6 +165,7 @@ export async function openNouns(
     claimRevocation,
     retirement,
     sightings,
+    suspicions,
     renewal,
     expiry,
     forecast,

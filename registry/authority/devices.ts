@@ -5,6 +5,7 @@ import type { ChangeKind } from '#common/contract/change.ts';
 import type { DeviceState } from '#common/contract/directory.ts';
 import type { MessageLimits } from '#common/contract/message-limits.ts';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
+import type { Suspicion } from '#common/contract/suspicion.ts';
 import { Fault } from '#common/fault.ts';
 import type { DeviceId } from '#common/identity.ts';
 import type { Tables } from '../store/tables.ts';
@@ -28,6 +29,8 @@ export interface DeviceView {
   readonly attributes: Record<string, string>;
   /** How much it may send; null for what its fleet and its role say. */
   readonly limits: MessageLimits | null;
+  /** Why it is thought to be two; null when it is not. Enabling it ends that. */
+  readonly suspicion: Suspicion | null;
   readonly createdAt: string;
   readonly updatedAt: string;
 }
@@ -66,6 +69,7 @@ const viewOf = (row: Tables['devices']): DeviceView => ({
   assignedRole: row.assigned_role,
   attributes: JSON.parse(row.attributes),
   limits: row.limits === null ? null : JSON.parse(row.limits),
+  suspicion: row.suspicion === null ? null : JSON.parse(row.suspicion),
   createdAt: timestamp(row.created_ms),
   updatedAt: timestamp(row.updated_ms),
 });
@@ -179,7 +183,7 @@ export class Devices {
       async (_write, { state }) => {
         if (state === 'revoked')
           throw new Fault('conflict', `The device ${id} was revoked; that is for good.`);
-        return { state: 'active' };
+        return { state: 'active', suspicion: null };
       },
     );
   }
@@ -201,7 +205,14 @@ export class Devices {
     const receipt = await this.#alter(id, 'device-deleted', actor, what, async (write) => {
       await this.#revokeCertificates(write, id, 'cessationOfOperation');
       withdrawn = await this.#parts.withdrawCommands(write, id);
-      return { state: 'deleted', role: null, assigned_role: null, attributes: '{}', limits: null };
+      return {
+        state: 'deleted',
+        role: null,
+        assigned_role: null,
+        attributes: '{}',
+        limits: null,
+        suspicion: null,
+      };
     });
     withdrawn();
     return receipt;

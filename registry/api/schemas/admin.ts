@@ -15,6 +15,7 @@ const lineAsks: readonly LineAsk[] = [
   'commands-waiting',
   'command-progress',
   'command-reply',
+  'suspect',
 ];
 
 const apiToken = {

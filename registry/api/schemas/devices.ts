@@ -1,6 +1,7 @@
 /** Devices, certificates and decisions, as the API takes and gives them. */
 import Type from 'typebox';
 import { certificateStates, deviceStates } from '#common/contract/directory.ts';
+import { suspicionReasons } from '#common/contract/suspicion.ts';
 import {
   attributes,
   closed,
@@ -40,6 +41,16 @@ const session = Type.Object({
   connectedAt: time,
 });
 
+/** A device that seems to be two. */
+const suspicion = Type.Object({
+  since: time,
+  at: time,
+  gateway: Type.String(),
+  reason: words(suspicionReasons),
+  score: Type.Number(),
+  places: Type.Array(Type.Object({ address: Type.String(), at: time })),
+});
+
 const device = {
   id: Type.String(),
   fleet: Type.String(),
@@ -48,6 +59,7 @@ const device = {
   assignedRole: nullable(Type.String()),
   attributes: Type.Record(Type.String(), Type.String()),
   limits: nullable(messageLimits),
+  suspicion: nullable(suspicion),
   createdAt: time,
   updatedAt: time,
 };

@@ -2,9 +2,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { limitsInForce, windowsOf } from '#common/contract/message-limits.ts';
+import type { CloneWatch } from '../../../../gateway/limits/clone-watch.ts';
 import { Meter } from '../../../../gateway/limits/meter.ts';
 import { Meters } from '../../../../gateway/limits/meters.ts';
 import { StillClock } from '../../../harness/still-clock.ts';
+
+/** Devices do not count their messages. */
+const uncounted = { counts: false } as CloneWatch;
 
 const passed = (meter: Meter, times: number, nowMs: number, bytes = 1): number =>
   Array.from({ length: times }, () => meter.take(1, bytes, nowMs)).filter((waitMs) => waitMs === 0).length;
@@ -89,7 +93,7 @@ test('at most four windows of a kind', () => {
 });
 
 test('sessions of a device share its meter, and other limits begin anew', () => {
-  const meters = new Meters({ clock: new StillClock(0), patienceMs: 1, size: 10 });
+  const meters = new Meters({ clock: new StillClock(0), clones: uncounted, patienceMs: 1, size: 10 });
   const limits = { messages: ['1/s'], bytes: [] };
   expect(meters.of('d', null)).toBeNull();
   expect(meters.of('d', limits)).toBe(meters.of('d', { ...limits }));
@@ -98,7 +102,7 @@ test('sessions of a device share its meter, and other limits begin anew', () => 
 });
 
 test('a bounded number of devices is remembered', () => {
-  const meters = new Meters({ clock: new StillClock(0), patienceMs: 1, size: 10 });
+  const meters = new Meters({ clock: new StillClock(0), clones: uncounted, patienceMs: 1, size: 10 });
   const limits = { messages: ['1/s'], bytes: [] };
   const first = meters.of('d', limits);
   for (let n = 0; n < 10; n++) meters.of(`d${n}`, limits);

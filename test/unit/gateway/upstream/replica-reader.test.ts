@@ -36,6 +36,7 @@ const plant = parseFleetId('plant');
 const entry = (more: Partial<DirectoryEntry> = {}): DirectoryEntry => ({
   fingerprint,
   serialNumber: 'a',
+  limits: null,
   device: pump,
   fleet: plant,
   certificateState: 'issued',
@@ -80,11 +81,11 @@ test('entries are as they were last applied, in the same turn too', () => {
 
 test('roles, fleets and issuers are never older than what one was told of', async () => {
   const issuer = { id: 'issuing', kind: 'own', state: 'preferred', certificate: 'PEM', fleet: null } as const;
-  apply({ role: deviceRole, terms: { id: plant, graceMs: 5, skewMs: 6 } });
+  apply({ role: deviceRole, terms: { id: plant, graceMs: 5, skewMs: 6, limits: null } });
   apply({ issuer: { ...issuer, mode: null, statusUntilMs: null } });
   const role = reader.role('device');
   expect(role).toEqual(deviceRole);
-  expect(reader.fleet(plant)).toEqual({ id: plant, graceMs: 5, skewMs: 6 });
+  expect(reader.fleet(plant)).toEqual({ id: plant, graceMs: 5, skewMs: 6, limits: null });
   expect(reader.issuers().map(({ state }) => state)).toEqual(['preferred']);
   const changed = { ...deviceRole, severalSessions: true };
   apply({ role: changed, issuer: { ...issuer, state: 'removed', mode: null, statusUntilMs: null } });
