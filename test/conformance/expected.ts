@@ -48,8 +48,6 @@ export const expected: readonly Expected[] = [
     'a name that comes again is put with the first',
     'outbound',
   ),
-  ...of('Fleetgate', 4, ['6.0.0-1', '6.0.0-2', '6.0.0-4'], 'WebSocket is not there yet', 'doors'),
-  ...of('Fleetgate', 5, ['6.0.0-1', '6.0.0-2', '6.0.0-4'], 'WebSocket is not there yet', 'doors'),
 
   ...of('mosquitto', 4, ['2.2.2-1', '2.2.2-2'], 'flags of PINGREQ are not looked at'),
   ...of('mosquitto', 5, ['2.1.3-1'], 'flags of PINGREQ are not looked at'),
