@@ -29,9 +29,14 @@ export class CommandSession implements Taker {
   #qos: 0 | 1 = 1;
   #held = 0;
   #filter = '';
+  /** Packet ids of what is not acknowledged, by command. */
+  readonly #ids: Map<string, number>;
 
-  constructor(parts: CommandSessionParts) {
+  /** `restored`: a stored session is back, with what it had not acknowledged. */
+  constructor(parts: CommandSessionParts, restored: boolean) {
     this.#parts = parts;
+    const known = parts.commands.resends.take(parts.speaker.clientId);
+    this.#ids = new Map(restored ? known : undefined);
   }
 
   /** The QoS of the subscription to commands, and its filter; null when there is none any more. */
@@ -48,6 +53,8 @@ export class CommandSession implements Taker {
     const place = this.#place;
     this.#place = null;
     this.#held = 0;
+    const { speaker, commands } = this.#parts;
+    if (place && speaker.sessionExpirySeconds > 0) commands.resends.keep(speaker.clientId, this.#ids);
     place?.leave();
   }
 
@@ -79,8 +86,11 @@ export class CommandSession implements Taker {
       queueMicrotask(() => this.#ended(place, command.id, 'acknowledged'));
       return;
     }
-    speaker.outbound.send({ topic, payload, ...(properties && { properties }) }, (ending) =>
-      this.#ended(place, command.id, ending),
+    const again = this.#ids.get(command.id);
+    const sent = (packetId: number) => void this.#ids.set(command.id, packetId);
+    speaker.outbound.send(
+      { topic, payload, sent, ...(properties && { properties }), ...(again !== undefined && { again }) },
+      (ending) => this.#ended(place, command.id, ending),
     );
   }
 
@@ -91,6 +101,7 @@ export class CommandSession implements Taker {
   #ended(place: Place, id: string, ending: Ending): void {
     if (place !== this.#place || ending === 'closed') return;
     this.#held -= 1;
+    this.#ids.delete(id);
     // Refused is delivered too: the client has it, and is not to be sent it again (MQTT 5, section 4.4).
     if (ending === 'too-large') place.passOver(id);
     else place.delivered(id);

@@ -28,6 +28,7 @@ export class Subscriptions {
   readonly #parts: SubscriptionsParts;
   readonly #private = new PrivateTopics();
   #commands: CommandSession | undefined;
+  #isRestored = false;
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
@@ -117,6 +118,7 @@ export class Subscriptions {
 
   /** A stored session is back: its commands come without being subscribed to anew. */
   restored(): void {
+    this.#isRestored = true;
     this.#adjust();
   }
 
@@ -158,7 +160,7 @@ export class Subscriptions {
       by = filter;
     }
     if (most === null && !this.#commands) return;
-    this.#commands ??= new CommandSession(this.#parts);
+    this.#commands ??= new CommandSession(this.#parts, this.#isRestored);
     this.#commands.adjust(most, by);
   }
 }
