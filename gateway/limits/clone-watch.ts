@@ -35,6 +35,9 @@ export interface CloneWatchOptions {
   size: number;
 }
 
+/** What is needed of a session that was taken over, here or in another process. */
+type TakenOver = Pick<Session, 'connectedAtMs' | 'lastHeardMs'> & { readonly peer: Pick<Peer, 'address'> };
+
 /** Devices that were taken over from elsewhere; the one unseen for longest goes first. */
 const mostRestless = 10_000;
 
@@ -51,7 +54,7 @@ export class CloneWatch {
   }
 
   /** A session is about to end an older one of its client id. */
-  tookOver(older: Session, newer: Session): void {
+  tookOver(older: TakenOver, newer: Session): void {
     const { metrics, clock, settings } = this.#options;
     const nowMs = clock.now();
     const [by, of] = [placeOf(newer.peer, nowMs), placeOf(older.peer, older.connectedAtMs)];
@@ -62,6 +65,18 @@ export class CloneWatch {
     const silentMs = clock.elapsed() - (older.lastHeardMs ?? Number.NEGATIVE_INFINITY);
     const memory = afterTakeover(this.#memories.get(device) ?? null, { by, of, silentMs }, settings.halfLife);
     if (memory) this.#remember(device, memory, 'takeovers', by);
+  }
+
+  /** What is remembered of a device goes with its session to another process. Plain data; null when there is nothing. */
+  pack({ entry: { device } }: Session): unknown {
+    const memory = this.#memories.get(device) ?? null;
+    this.#memories.delete(device);
+    return memory;
+  }
+
+  /** What another process had packed. */
+  unpack(device: DeviceId, luggage: unknown): void {
+    if (luggage !== null) this.#memories.set(device, luggage as CloneMemory);
   }
 
   /** Whether devices count their messages. */
@@ -120,6 +135,6 @@ export class CloneWatch {
   }
 }
 
-function placeOf({ address }: Peer, atMs: number): Place {
+function placeOf({ address }: Pick<Peer, 'address'>, atMs: number): Place {
   return { address, network: networkOf(neighbourhood(hostOf(address))), atMs };
 }
