@@ -14,7 +14,6 @@ import type { Metrics } from '#common/metrics.ts';
 import { neighbourhood, networkOf } from '../door/connect-limits.ts';
 import type { Peer } from '../door/peer.ts';
 import { hostOf } from '../door/read-peer.ts';
-import type { Session } from '../sessions/session.ts';
 import type { CloneSettings } from '../settings.ts';
 import {
   afterTakeover,
@@ -35,8 +34,13 @@ export interface CloneWatchOptions {
   size: number;
 }
 
-/** What is needed of a session that was taken over, here or in another process. */
-type TakenOver = Pick<Session, 'connectedAtMs' | 'lastHeardMs'> & { readonly peer: Pick<Peer, 'address'> };
+/** Of a session, what tells where and when it was; `lastHeardMs` of `clock.elapsed()`. */
+export interface Visit {
+  readonly peer: Pick<Peer, 'address'>;
+  readonly entry: { readonly device: DeviceId };
+  readonly connectedAtMs: number;
+  readonly lastHeardMs?: number;
+}
 
 /** Devices that were taken over from elsewhere; the one unseen for longest goes first. */
 const mostRestless = 10_000;
@@ -54,7 +58,7 @@ export class CloneWatch {
   }
 
   /** A session is about to end an older one of its client id. */
-  tookOver(older: TakenOver, newer: Session): void {
+  tookOver(older: Omit<Visit, 'entry'>, newer: Visit): void {
     const { metrics, clock, settings } = this.#options;
     const nowMs = clock.now();
     const [by, of] = [placeOf(newer.peer, nowMs), placeOf(older.peer, older.connectedAtMs)];
@@ -68,7 +72,7 @@ export class CloneWatch {
   }
 
   /** What is remembered of a device goes with its session to another process. Plain data; null when there is nothing. */
-  pack({ entry: { device } }: Session): unknown {
+  pack({ entry: { device } }: Pick<Visit, 'entry'>): unknown {
     const memory = this.#memories.get(device) ?? null;
     this.#memories.delete(device);
     return memory;
@@ -90,7 +94,7 @@ export class CloneWatch {
   }
 
   /** A message that was not sent before. What is no number is passed over. */
-  counted(device: DeviceId, peer: Peer, text: string | undefined): void {
+  counted(device: DeviceId, peer: Pick<Peer, 'address'>, text: string | undefined): void {
     if (this.#sequences === null || text === undefined || !/^\d{1,15}$/.test(text)) return;
     const { clock, settings } = this.#options;
     const nowMs = clock.now();
