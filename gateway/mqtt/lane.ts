@@ -21,8 +21,8 @@ import { checkTopicName, isRenewalTopic } from './topic.ts';
 /** What the lane needs of its connection. */
 export interface LaneHost {
   readonly version: 4 | 5;
-  readonly peer: Peer;
   readonly clientId: string;
+  readonly peer: Peer;
   write(bytes: Buffer): void;
   /** An event could not be made durable: the connection cannot go on as if it were. */
   end(fault: Fault, options: { silence: boolean }): Promise<void>;
