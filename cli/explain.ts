@@ -37,8 +37,8 @@ async function explain(device: string | undefined, flags: ExplainFlags): Promise
   const path = asked(() => pathOf(device, flags));
   await withRegistry(flags, async (api, output) => {
     const answer = await api.call<Answer>('GET', path);
-    const suspicion = flags.json || device === undefined ? [] : await suspicionOf(api, device);
-    output.answer(answer, () => [...linesOf(answer), ...suspicion]);
+    const suspicion = device === undefined || flags.json ? [] : await suspicionOf(api, device);
+    output.answer(answer, () => [...suspicion, ...linesOf(answer)]);
   });
 }
 
