@@ -8,133 +8,15 @@ import type { Fingerprint } from '#common/identity.ts';
 import { openRegistryApi } from '../cli/registry-api.ts';
 import { FileDirectory } from '../registry/store/directory.ts';
 import { Store } from '../registry/store/store.ts';
+import { use } from './compare.ts';
+import { connect, resumption, storm } from './connect-case.ts';
 import { enrollment } from './enrollment-case.ts';
 import type { Bench, Figure } from './figure.ts';
-import { cpuUs, residentBytes } from './process-cost.ts';
-import { type Server, startSubscriber } from './servers.ts';
+import { memory } from './memory-case.ts';
+import { messages } from './message-case.ts';
 import { status } from './status-case.ts';
 
-const rounds = 3;
-const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 const clock = systemClock;
-
-async function use({ generator, identities }: Bench, server: Server): Promise<void> {
-  await generator.order({ do: 'disconnect' });
-  await clock.sleep(500);
-  await generator.order({
-    do: 'use',
-    target: { port: server.port, ca: server.ca },
-    identities: [...identities],
-  });
-}
-
-/** Runs a measurement for both servers, turn by turn, and gives the medians. */
-async function compare(
-  bench: Bench,
-  measure: (server: Server, round: number) => Promise<number>,
-): Promise<{ ours: number; peer: number }> {
-  const ours: number[] = [];
-  const peer: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    peer.push(await measure(bench.mosquitto, round));
-    ours.push(await measure(bench.fleetgate, round));
-  }
-  return { ours: median(ours), peer: median(peer) };
-}
-
-/** Everything acknowledged is the file backend's, and counted. */
-async function drained({ fleetgate }: Bench): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const metrics = await (await fetch(`${fleetgate.ops}/metrics`)).text();
-    if (/fleetgate_messages_pending\{backend="file"\} 0$/m.test(metrics)) return;
-    await clock.sleep(50);
-  }
-}
-
-async function connect(bench: Bench): Promise<Figure[]> {
-  const count = 1_000;
-  const cost = await compare(bench, async (server) => {
-    await use(bench, server);
-    // The first connections warm the server up, and are not counted.
-    await bench.generator.order({ do: 'connect', from: 0, to: 200, rate: 150 });
-    const before = cpuUs(server.pid);
-    await bench.generator.order({ do: 'connect', from: 200, to: 200 + count, rate: 150 });
-    return (cpuUs(server.pid) - before) / count;
-  });
-  return [{ what: 'CPU per mTLS connect until CONNACK', unit: 'µs', ...cost, target: 1.0 }];
-}
-
-async function publish(
-  bench: Bench,
-  burst: number,
-  everyMs: number,
-): Promise<{ ours: number; peer: number }> {
-  return compare(bench, async (server) => {
-    await use(bench, server);
-    await bench.generator.order({ do: 'connect', from: 0, to: 500, rate: 200 });
-    await using opened = new AsyncDisposableStack();
-    if (server === bench.mosquitto) {
-      const subscriber = await startSubscriber(bench.dir, server, bench.identities[500]!);
-      opened.defer(() => subscriber.stop());
-    }
-    await bench.generator.order({ do: 'publish', seconds: 2, burst, everyMs });
-    await drained(bench);
-    const before = cpuUs(server.pid);
-    const acknowledged = await bench.generator.order<number>({ do: 'publish', seconds: 6, burst, everyMs });
-    if (server === bench.fleetgate) await drained(bench);
-    return (cpuUs(server.pid) - before) / acknowledged;
-  });
-}
-
-async function messages(bench: Bench): Promise<Figure[]> {
-  const paced = await publish(bench, 1, 50);
-  const flatOut = await publish(bench, 1, 0);
-  const pipelined = await publish(bench, 20, 1_000);
-  return [
-    {
-      what: 'CPU per QoS 1 message, one in flight, 500 devices at 10,000 a second',
-      unit: 'µs',
-      ...paced,
-      target: 0.8,
-    },
-    {
-      what: 'CPU per QoS 1 message, one in flight, 500 devices flat out',
-      unit: 'µs',
-      ...flatOut,
-      target: 0.8,
-    },
-    {
-      what: 'CPU per QoS 1 message, pipelined by 20, 500 devices at 10,000 a second',
-      unit: 'µs',
-      ...pipelined,
-      target: 0.5,
-    },
-  ];
-}
-
-async function memory(bench: Bench): Promise<Figure[]> {
-  const measure = async (server: Server): Promise<number> => {
-    await use(bench, server);
-    await clock.sleep(1_000);
-    const before = residentBytes(server.pid);
-    const already = 0;
-    await bench.generator.order({ do: 'connect', from: already, to: 5_000, rate: 250 });
-    await clock.sleep(3_000);
-    return (residentBytes(server.pid) - before) / 5_000 / 1000;
-  };
-  const peer = await measure(bench.mosquitto);
-  const ours = await measure(bench.fleetgate);
-  return [
-    {
-      what: 'resident memory per idle connection, 5,000 open (target is 75 kB)',
-      unit: 'kB',
-      ours,
-      peer: null,
-      target: 75,
-    },
-    { what: 'the same, mosquitto', unit: 'kB', ours: peer, peer: null, target: null },
-  ];
-}
 
 async function revoke(bench: Bench): Promise<Figure[]> {
   const { fleetgate, generator, identities } = bench;
@@ -235,4 +117,14 @@ async function lookup(bench: Bench): Promise<Figure[]> {
   ];
 }
 
-export const cases = { connect, messages, memory, revoke, lookup, status, enrollment } as const;
+export const cases = {
+  connect,
+  resumption,
+  messages,
+  memory,
+  storm,
+  revoke,
+  lookup,
+  status,
+  enrollment,
+} as const;

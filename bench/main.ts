@@ -18,7 +18,8 @@ import { type FleetgateServer, Generator, startFleetgate, startMosquitto } from 
 const asked = process.argv.slice(2).filter((word) => !word.startsWith('-'));
 const keep = process.argv.includes('--keep');
 const wanted = Object.keys(cases).filter((name) => asked.length === 0 || asked.includes(name));
-const fleetSize = wanted.some((name) => name === 'memory' || name === 'revoke') ? 5_000 : 1_200;
+const fleets: Record<string, number> = { memory: 10_000, storm: 10_000, revoke: 5_000 };
+const fleetSize = Math.max(...wanted.map((name) => fleets[name] ?? 1_200));
 
 /** The fleet, enrolled through the API; the keys and CSRs are made before, so that this measures the registry. */
 async function enrollFleet({

@@ -107,11 +107,12 @@ export async function startMosquitto(dir: string, fleetCa: string): Promise<Serv
   };
 }
 
-/** mosquitto's own client, subscribed to everything by QoS 1: what the peer has instead of a backend. */
+/** mosquitto's own client, subscribed to everything: what the peer has instead of a backend. */
 export async function startSubscriber(
   dir: string,
   server: Server,
   identity: Identity,
+  qos: 0 | 1,
 ): Promise<{ stop(): Promise<void> }> {
   const at = (name: string) => join(dir, name);
   writeFileSync(at('s.key'), identity.key);
@@ -119,14 +120,9 @@ export async function startSubscriber(
   writeFileSync(at('s-ca.crt'), server.ca);
   const child = spawn(
     'mosquitto_sub',
-    ['-h', 'localhost', '-p', `${server.port}`, '-i', 'subscriber', '-q', '1', '-t', 'devices/#'].concat([
-      '--cafile',
-      at('s-ca.crt'),
-      '--cert',
-      at('s.crt'),
-      '--key',
-      at('s.key'),
-    ]),
+    ['-h', 'localhost', '-p', `${server.port}`, '-i', 'subscriber', '-q', `${qos}`, '-t', 'devices/#'].concat(
+      ['--cafile', at('s-ca.crt'), '--cert', at('s.crt'), '--key', at('s.key')],
+    ),
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
   await systemClock.sleep(1_000);

@@ -1,8 +1,7 @@
-/** `fleetgate explain`, `audit`, `status` and `doctor`: what happened, and whether all is well. */
+/** `fleetgate status` and `doctor`: what happened, and whether all is well. */
 import { existsSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { parseTimestamp, systemClock } from '#common/clock.ts';
-import type { Decision } from '#common/contract/decision.ts';
 import { Fault } from '#common/fault.ts';
 import { caCertificates } from './ca.ts';
 import { type NounFlags, verb, withRegistry } from './noun.ts';
@@ -17,39 +16,7 @@ interface StatusReport {
   gateways: string[];
 }
 
-function decisionLines({
-  time,
-  protocol,
-  address,
-  gateway,
-  clientId,
-  admitted,
-  reason,
-  checks,
-}: Decision): string[] {
-  const verdict = admitted ? paint('green', 'admitted') : paint('red', `refused: ${reason}`);
-  return [
-    `${time}  ${verdict}  ${protocol} from ${address} on ${gateway}${clientId === null ? '' : `, client id ${clientId}`}`,
-    ...checks.map(
-      ({ name, passed, detail }) =>
-        `    ${passed ? paint('green', '✓') : paint('red', '✗')} ${name}: ${detail}`,
-    ),
-  ];
-}
-
 export function insightCommands(program: Command): void {
-  verb(program.command('explain <device>'), 'explain pump-1')
-    .description('why a device was let in or refused, check by check')
-    .option('--limit <n>', 'so many decisions', '5')
-    .action((device: string, flags: NounFlags & { limit: string }) =>
-      withRegistry(flags, async (api, output) => {
-        const path = `/v1/devices/${encodeURIComponent(device)}/decisions?limit=${Number(flags.limit)}`;
-        const { items } = await api.call<{ items: Decision[] }>('GET', path);
-        const nothing = `No gateway remembers ${device} at its door. A certificate that nobody knows is not tied to a device: see GET /v1/decisions?reason=unknown-certificate.`;
-        output.answer(items, () => (items.length === 0 ? [nothing] : items.flatMap(decisionLines)));
-      }),
-    );
-
   verb(program.command('status'), 'status')
     .description('how things stand')
     .action((flags: NounFlags) =>

@@ -36,7 +36,7 @@ const loaders: Record<string, () => Promise<Commands>> = {
   devices: async () => (await import('./devices.ts')).deviceCommands,
   issuers: async () => (await import('./issuers.ts')).issuerCommands,
   certificates: async () => (await import('./devices.ts')).certificateCommands,
-  explain: insight,
+  explain: async () => (await import('./explain.ts')).explainCommand,
   audit: async () => (await import('./audit.ts')).auditCommands,
   status: insight,
   ca: async () => (await import('./ca.ts')).caCommands,

@@ -25,6 +25,12 @@ export function openMetrics() {
     connectsTotal: counter('connects_total', 'Decisions at the door.', ['protocol', 'result', 'reason']),
     connectSeconds: histogram('connect_seconds', 'From accepted socket to CONNACK.', latencyBuckets),
     tlsHandshakesTotal: counter('tls_handshakes_total', 'TLS handshakes.', ['version', 'resumed', 'result']),
+    handshakesUnderWay: gauge('handshakes_under_way', 'TLS handshakes under way.'),
+    handshakesWaiting: gauge('handshakes_waiting', 'Connections that wait for their TLS handshake.'),
+    handshakesDroppedTotal: counter(
+      'handshakes_dropped_total',
+      'Connections whose place in the queue for a handshake went to a later one of their network.',
+    ),
     messagesAcceptedTotal: counter('messages_accepted_total', 'Events that became durable.', [
       'class',
       'protocol',

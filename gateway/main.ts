@@ -3,18 +3,23 @@ import type { Clock } from '#common/clock.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
-import { OpsDoor } from '#common/ops-door.ts';
+import { OpsDoor, type Probe } from '#common/ops-door.ts';
 import { DirectoryCorridor } from './admission/corridor.ts';
 import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
 import { mayRetain } from './admission/standing-right.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
+import { HandshakeQueue } from './door/handshake-queue.ts';
+import { OwnTicketKeys, type TicketKeys } from './door/ticket-keys.ts';
 import { HttpDoor } from './http/door.ts';
 import { MqttDoor } from './mqtt/door.ts';
+import type { NeighbourLine } from './mqtt/neighbours.ts';
 import { Eviction } from './revocation/eviction.ts';
 import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
+import { type Ownership, soleOwner } from './sessions/ownership.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { GatewaySettings } from './settings.ts';
+import { leftoverSpools, spoolLabel } from './telemetry/leftover-spools.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
 import { Sightings } from './upstream/sightings.ts';
 
@@ -27,10 +32,26 @@ export interface GatewayOptions {
   metrics: Metrics;
   log: Logger;
   clock: Clock;
+  /** Absent for a gateway that is alone. */
+  company?: Company;
+}
+
+/** What a gateway shares with others at the same ports. Whoever started them has the ops door. */
+export interface Company {
+  /** From 1, of so many. */
+  readonly worker: number;
+  readonly workers: number;
+  readonly ownership: Ownership;
+  readonly tickets: TicketKeys;
+  readonly neighbours: NeighbourLine;
 }
 
 export interface Gateway extends AsyncDisposable {
-  readonly urls: { readonly mqtts: string; readonly https: string; readonly ops: string };
+  readonly urls: { readonly mqtts: string; readonly https: string; readonly ops?: string };
+  readonly ports: { readonly mqtts: number; readonly https: number };
+  /** Brings the metrics up to date. */
+  refresh(): Promise<void>;
+  readonly probes: Readonly<Record<string, Probe>>;
   close(): Promise<void>;
 }
 
@@ -39,14 +60,17 @@ const expirySweepMs = 5_000;
 
 /** Faults `conflict` when another process has the spool. Doors open last, when all behind them is ready. */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
-  const { dataDir, host, name, settings, line, metrics, log, clock } = options;
+  const { dataDir, host, name, settings, line, metrics, log, clock, company } = options;
   const { directory, doors } = line;
   await using opened = new AsyncDisposableStack();
 
   const { spool, backends, routes } = settings;
-  const telemetry = opened.use(
-    await Telemetry.open({ dataDir, spool, backends, routes, clock, log, metrics }),
-  );
+  const { worker, workers } = company ?? { worker: 1, workers: 1 };
+  const carry = async (label: string) =>
+    opened.use(await Telemetry.open({ dataDir, label, spool, backends, routes, clock, log, metrics }));
+  const telemetry = await carry(spoolLabel(worker));
+  const leftovers: Telemetry[] = [];
+  for (const label of await leftoverSpools(dataDir, worker, workers)) leftovers.push(await carry(label));
   const sessions = new Sessions();
   const journal = new Journal(name, settings.limits.journalSize);
   const sightings = opened.use(
@@ -64,22 +88,29 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   });
   const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
   // Attached before the first device comes in: no revocation may fall between.
-  opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction })));
+  const outlook = { directory, clock, maxLagMs: settings.upstream.maxLag };
+  opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction, outlook })));
   opened.defer(clock.every(expirySweepMs, () => eviction.sweep()));
 
   const limits = new ConnectLimits(settings.limits, clock);
-  const { handshakeTimeout: handshakeTimeoutMs } = settings.limits;
+  const tickets = company?.tickets ?? opened.use(new OwnTicketKeys(clock, settings.tls.ticketLifetime));
+  const onDropped = () => metrics.handshakesDroppedTotal.inc();
+  const handshakes = new HandshakeQueue({ limits: settings.limits, clock, onDropped });
   const door = {
     host,
+    reusePort: company !== undefined,
+    tickets,
     limits,
     tls: settings.tls,
     doors,
-    handshakeTimeoutMs,
+    handshakes,
     clock,
     log,
     metrics,
     corridor,
     sessions,
+    ownership: company?.ownership ?? soleOwner,
+    neighbours: company?.neighbours ?? null,
   };
   const { intake } = telemetry;
   const mqtt = opened.use(
@@ -100,26 +131,38 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       enrollRatePerAddress: settings.limits.enrollRatePerAddress,
       intake,
       audience: mqtt.broker,
+      mqtt: mqtt.annex(),
     }),
   );
   const refresh = async () => {
     sessions.report(metrics);
+    metrics.handshakesUnderWay.set(handshakes.underWay);
+    metrics.handshakesWaiting.set(handshakes.waiting);
     const lagMs = directory.lagMs();
     metrics.directoryLagSeconds.set(Number.isFinite(lagMs) ? lagMs / 1000 : Number.POSITIVE_INFINITY);
-    await telemetry.report();
+    await telemetry.report(leftovers);
   };
   const probes = {
     telemetry: () => telemetry.probe(),
     directory: () =>
       directory.lagMs() <= settings.upstream.maxLag || 'the registry has not been heard for too long',
   };
-  const ops = opened.use(await OpsDoor.open({ host, port: settings.ops.port, metrics, probes, refresh }));
+  const ops = company
+    ? undefined
+    : opened.use(await OpsDoor.open({ host, port: settings.ops.port, metrics, probes, refresh }));
 
   const stack = opened.move();
   const close = () => stack.disposeAsync();
   const url = (scheme: string, port: number) => `${scheme}://${reachable(host)}:${port}`;
   return {
-    urls: { mqtts: url('mqtts', mqtt.port), https: url('https', https.port), ops: url('http', ops.port) },
+    urls: {
+      mqtts: url('mqtts', mqtt.port),
+      https: url('https', https.port),
+      ...(ops && { ops: url('http', ops.port) }),
+    },
+    ports: { mqtts: mqtt.port, https: https.port },
+    refresh,
+    probes,
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -27,6 +27,10 @@ export const mqttSettings = Section(
       1000,
       'Most unacknowledged QoS 1 and 2 publishes of one device; announced to MQTT 5 clients.',
     ),
+    maxInflight: Count(
+      100,
+      'Most unacknowledged QoS 1 and 2 messages towards one 3.1.1 client; MQTT 5 clients set it by their Receive Maximum.',
+    ),
     maxSessionExpiry: Duration('1d', 'Longest that a session of a device that is away is kept.'),
     maxSessions: Count(100_000, 'Most sessions kept for devices that are away.'),
     maxRenewals: Count(500, 'Most renewals under way over all sessions; more are told to try again.'),
@@ -52,8 +56,13 @@ export const httpsSettings = Section(
     headersTimeout: Duration('10s', 'A request whose headers have not arrived by then is closed.'),
     requestTimeout: Duration('60s', 'A request whose body has not arrived by then is closed.'),
     keepAliveTimeout: Duration('75s', 'An idle connection is closed after so long.'),
+    origins: Type.Array(Type.String(), {
+      default: [],
+      description:
+        'Origins of web pages that may open MQTT over WebSocket, as `https://app.example`; those of this very host may.',
+    }),
   },
-  'The HTTPS door for devices.',
+  'The HTTPS door for devices, for MQTT too.',
 );
 
 export const opsSettings = Section(
@@ -68,23 +77,42 @@ export const limitSettings = Section(
       'Most open connections of both device doors together, unfinished handshakes included.',
     ),
     connectionsPerAddress: Count(20_000, 'Most open connections of one address.'),
+    connectionsPerNetwork: Count(
+      50_000,
+      'Most open connections of one network: the /24 of an IPv4 address, the /48 of an IPv6 one.',
+    ),
     connectRate: Count(2000, 'Most new connections a second, over all addresses; bursts of twice that pass.'),
     connectRatePerAddress: Count(
       1000,
       'Most new connections a second of one address; bursts of twice that pass.',
+    ),
+    connectRatePerNetwork: Count(
+      1500,
+      'Most new connections a second of one network; bursts of twice that pass.',
     ),
     enrollRatePerAddress: Count(
       50,
       'Most EST requests and renewals a second of one address; bursts of twice that pass.',
     ),
     handshakeTimeout: Duration('10s', 'A TLS handshake that is not done by then is ended.'),
+    helloTimeout: Duration('3s', 'A connection that has not sent a byte by then is ended.'),
+    handshakes: Count(
+      2000,
+      'Most TLS handshakes under way; one network may have as many as are left over, one address half of that.',
+      4,
+    ),
+    handshakeQueue: Count(
+      10_000,
+      'Most connections that wait for their handshake, shared out like the handshakes; whoever exceeds its share loses the one that waits longest.',
+      4,
+    ),
     maxIntroductions: Count(200, 'Most certificates of foreign CAs that are being made known at once.'),
     introductionTimeout: Duration('10s', 'A registry that has not answered for one by then is away.'),
     strangersPerAddress: Count(
       100,
       'Most unknown certificates a second of one address whose chain is looked at; bursts of twice that pass.',
     ),
-    journalSize: Count(10_000, 'Decisions at the door that are kept in memory.'),
+    journalSize: Count(10_000, 'Admissions at the door that are kept in memory, and as many refusals.'),
   },
   'Limits before and at the door.',
 );

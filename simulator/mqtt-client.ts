@@ -11,6 +11,10 @@ export interface MqttClientOptions {
   clientId: string;
   version: 4 | 5;
   keepAliveSeconds: number;
+  /** A TLS session to resume. */
+  session?: Buffer;
+  /** A TLS session that the server has given, to resume later. */
+  onSession?(session: Buffer): void;
   onSecure(): void;
   /** CONNACK; 0 is success. */
   onConnack(code: number): void;
@@ -42,14 +46,16 @@ export class SimulatedMqttClient {
 
   constructor(options: MqttClientOptions) {
     this.#options = options;
-    const { host, port, context } = options;
+    const { host, port, context, session, onSession } = options;
     this.#socket = tls.connect({
       host,
       port,
       secureContext: context,
       servername: 'localhost',
       checkServerIdentity: () => undefined,
+      ...(session && { session }),
     });
+    if (onSession) this.#socket.on('session', onSession);
     this.#socket.setNoDelay(true);
     this.#socket.once('secureConnect', () => {
       options.onSecure();

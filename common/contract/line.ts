@@ -4,7 +4,7 @@
  */
 import type { LiveScope } from './bulk.ts';
 import type { Change } from './change.ts';
-import type { Decision, DecisionQuery } from './decision.ts';
+import type { Decision, DecisionQuery, Outlook } from './decision.ts';
 import type { Directory } from './directory.ts';
 import type { AskRegistry } from './enrollment.ts';
 import type { ClosedSession, SessionView } from './receipt.ts';
@@ -18,6 +18,8 @@ export interface GatewayPeer {
   /** How many live connections there are. */
   live(scope: LiveScope): Promise<number>;
   decisions(query: DecisionQuery): Promise<Decision[]>;
+  /** What would come of each certificate of a device now. */
+  outlook(device: string): Promise<Outlook[]>;
 }
 
 /** A certificate for the doors of a gateway or of the registry, with the key that belongs to it. PEM. */
@@ -63,14 +65,16 @@ export type FeedLine =
 export type Question =
   | { readonly id: string; readonly ask: 'sessions'; readonly device: string }
   | { readonly id: string; readonly ask: 'live'; readonly scope: LiveScope }
-  | { readonly id: string; readonly ask: 'decisions'; readonly query: DecisionQuery };
+  | { readonly id: string; readonly ask: 'decisions'; readonly query: DecisionQuery }
+  | { readonly id: string; readonly ask: 'outlook'; readonly device: string };
 
 /** Body of `POST /v1/gateways/{name}/answers`. `applied` is sent for every change that has arrived. */
 export type Answer =
   | { readonly applied: number; readonly closed: ClosedSession[] }
   | { readonly question: string; readonly sessions: SessionView[] }
   | { readonly question: string; readonly live: number }
-  | { readonly question: string; readonly decisions: Decision[] };
+  | { readonly question: string; readonly decisions: Decision[] }
+  | { readonly question: string; readonly outlook: Outlook[] };
 
 /** Body and answer of `POST /v1/gateways`: a gateway asks for the certificate of its doors, and renews it. */
 export interface GatewayEnrollment {

@@ -3,10 +3,11 @@ import type { Clock } from '#common/clock.ts';
 import type { Directory, DirectoryEntry } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
 import { renewalRole } from '#common/contract/role-defaults.ts';
-import type { Fault } from '#common/fault.ts';
+import type { Fault, FaultKind } from '#common/fault.ts';
 import type { Fingerprint } from '#common/identity.ts';
 import type { Metrics } from '#common/metrics.ts';
-import type { Peer } from '../door/peer.ts';
+import { type HandshakeFailure, maxLeaf } from '../door/handshake-failure.ts';
+import type { Handshake, Peer } from '../door/peer.ts';
 import { type Arrival, refusalOf, scopeOf } from './admit.ts';
 import type { Finding } from './finding.ts';
 import type { Introduction } from './introduction.ts';
@@ -41,14 +42,22 @@ export class DirectoryCorridor implements Corridor {
     return this.#options.introduction.find(peer, chain);
   }
 
-  judge(protocol: Protocol, peer: Peer, clientId: string | null, finding?: Finding): Verdict {
+  judge(
+    protocol: Protocol,
+    peer: Peer,
+    clientId: string | null,
+    handshake: Handshake,
+    finding?: Finding,
+  ): Verdict {
     const { journal, metrics, clock, saw } = this.#options;
     // A finding that is older than what the feed has brought since is not heard.
     const entry = fresher(this.#entry(peer), finding?.entry);
     const verdict = this.#verdict(peer, entry, clientId, finding);
     const reason = verdict.admitted ? null : verdict.fault.kind;
     const nowMs = clock.now();
-    journal.add({ timeMs: nowMs, protocol, arrival: verdict.arrival, reason, beyond: null });
+    const leaf = verdict.admitted ? null : leafOf(handshake);
+    const { arrival } = verdict;
+    journal.add({ what: 'arrival', timeMs: nowMs, protocol, arrival, reason, beyond: null, leaf });
     const result = verdict.admitted ? 'admitted' : 'refused';
     metrics.connectsTotal.inc({ protocol, result, reason: reason ?? 'none' });
     if (verdict.admitted) {
@@ -66,11 +75,24 @@ export class DirectoryCorridor implements Corridor {
     return fingerprint === null ? undefined : this.#options.directory.find(fingerprint);
   }
 
-  refuse(protocol: Protocol, peer: Peer, clientId: string | null, fault: Fault): void {
+  refuse(protocol: Protocol, peer: Peer, clientId: string | null, handshake: Handshake, fault: Fault): void {
     const { journal, metrics, clock } = this.#options;
     const arrival = this.#arrival(peer, this.#entry(peer), clientId, false, undefined);
-    journal.add({ timeMs: clock.now(), protocol, arrival, reason: fault.kind, beyond: fault.message });
+    const [timeMs, leaf] = [clock.now(), leafOf(handshake)];
+    const { kind: reason, message: beyond } = fault;
+    journal.add({ what: 'arrival', timeMs, protocol, arrival, reason, beyond, leaf });
     metrics.connectsTotal.inc({ protocol, result: 'refused', reason: fault.kind });
+  }
+
+  failed(protocol: Protocol, failure: HandshakeFailure): void {
+    const { journal, clock } = this.#options;
+    journal.addFailure({ what: 'failure', timeMs: clock.now(), protocol, failure });
+  }
+
+  turnedAway(protocol: Protocol, address: string, reason: FaultKind): void {
+    const { journal, metrics, clock } = this.#options;
+    journal.addTurnedAway(clock.now(), protocol, reason, address);
+    metrics.connectsTotal.inc({ protocol, result: 'refused', reason });
   }
 
   #verdict(
@@ -109,6 +131,12 @@ export class DirectoryCorridor implements Corridor {
       nowMs: clock.now(),
     };
   }
+}
+
+/** For the journal, unless it is too large to be kept. */
+function leafOf(handshake: Handshake): Buffer | null {
+  const leaf = handshake.getPeerX509Certificate()?.raw ?? null;
+  return leaf && leaf.length <= maxLeaf ? leaf : null;
 }
 
 /** The directory's word, unless the registry has just looked at the certificate again and the feed lags behind. */

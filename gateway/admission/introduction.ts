@@ -12,6 +12,7 @@ import type { Fingerprint } from '#common/identity.ts';
 import { TrustedIssuers } from '#common/x509/trusted-issuers.ts';
 import { neighbourhood } from '../door/connect-limits.ts';
 import type { Peer } from '../door/peer.ts';
+import { hostOf } from '../door/read-peer.ts';
 import type { LimitSettings } from '../settings.ts';
 import type { Finding } from './finding.ts';
 
@@ -97,8 +98,7 @@ export class Introduction {
 
   #tooOften({ address }: Peer): Finding | null {
     const { clock } = this.#parts;
-    const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
-    const { allowed, retryAfterMs } = this.#rate.take(neighbourhood(host), clock.elapsed());
+    const { allowed, retryAfterMs } = this.#rate.take(neighbourhood(hostOf(address)), clock.elapsed());
     if (allowed) return null;
     const words = 'Too many unknown certificates come from this address; slow down.';
     return unread(new Fault('connection-rate', words, { retryAfterMs }));

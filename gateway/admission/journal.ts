@@ -1,66 +1,109 @@
-/** The decision journal: the last decisions at the door, in a ring of fixed size. What is stored is what was known; it is
- * put into words only when somebody asks. */
-import { timestamp } from '#common/clock.ts';
-import type { Decision, DecisionCheck, DecisionQuery } from '#common/contract/decision.ts';
-import type { Protocol } from '#common/contract/receipt.ts';
+/**
+ * The decision journal: the last decisions at the door, bounded. What is stored is what was known; it is put into words
+ * only when somebody asks. Admissions, refusals of known devices, and refusals of strangers are kept apart, and each
+ * device, or kind of refusal from one address, has a share of its own: a flood from anywhere pushes out itself.
+ */
+import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
 import type { FaultKind } from '#common/fault.ts';
-import { type Arrival, admit } from './admit.ts';
+import { neighbourhood } from '../door/connect-limits.ts';
+import { wordsOfFailure } from '../door/handshake-failure.ts';
+import { hostOf } from '../door/read-peer.ts';
+import { decisionOf } from './decision-of.ts';
+import { type ArrivalEntry, type FailureEntry, type JournalEntry, mostAddresses } from './journal-entry.ts';
+import { matches } from './journal-query.ts';
+import { Shelf } from './shelf.ts';
 
-export interface JournalEntry {
-  readonly timeMs: number;
-  readonly protocol: Protocol;
-  readonly arrival: Arrival;
-  /** Null when admitted. */
-  readonly reason: FaultKind | null;
-  /** Set when it was refused for something that the checks of admission do not know: a deadline, a Will. */
-  readonly beyond: string | null;
-}
+/** Bytes of certificates that either shelf of refusals keeps. */
+const maxLeafBytes = 2 * 1024 * 1024;
+/** Of the places on a shelf, one device or one kind of refusal from one address may hold so many: a sixty-fourth. */
+const shares = 64;
+const leastShare = 4;
 
 export class Journal {
   readonly #gateway: string;
-  readonly #ring: (JournalEntry | undefined)[];
+  readonly #admitted: (Numbered | undefined)[];
   #next = 0;
+  readonly #known: Shelf<Numbered>;
+  readonly #strangers: Shelf<Numbered>;
+  /** Of each reason, the count of the second that runs. */
+  readonly #counting = new Map<string, TurnedAway>();
+  #last = 0;
 
+  /** `size` admissions are kept, and as many refusals. */
   constructor(gateway: string, size: number) {
     this.#gateway = gateway;
-    this.#ring = new Array(size);
+    this.#admitted = new Array(size);
+    const most = Math.ceil(size / 2);
+    const share = Math.max(leastShare, Math.ceil(most / shares));
+    this.#known = new Shelf({ most, share, maxWeight: maxLeafBytes });
+    this.#strangers = new Shelf({ most, share, maxWeight: maxLeafBytes });
   }
 
-  add(entry: JournalEntry): void {
-    this.#ring[this.#next] = entry;
-    this.#next = (this.#next + 1) % this.#ring.length;
+  add(entry: ArrivalEntry): void {
+    if (entry.reason === null) {
+      this.#admitted[this.#next] = { number: ++this.#last, entry };
+      this.#next = (this.#next + 1) % this.#admitted.length;
+      return;
+    }
+    const { arrival, reason, leaf } = entry;
+    const weight = leaf?.length ?? 0;
+    if (arrival.entry) this.#known.add(arrival.entry.device, this.#number(entry), weight);
+    else this.#strangers.add(sourceOf(reason, arrival.peer.address), this.#number(entry), weight);
+  }
+
+  /** A handshake that came to nothing. */
+  addFailure(entry: FailureEntry): void {
+    const { failure } = entry;
+    const source = sourceOf(wordsOfFailure(failure).word, failure.address);
+    this.#strangers.add(source, this.#number(entry), failure.leaf?.length ?? 0);
+  }
+
+  /** One that was ended before TLS for a limit: counted, one entry a second for each reason. */
+  addTurnedAway(timeMs: number, protocol: TurnedAway['protocol'], reason: FaultKind, address: string): void {
+    const key = `${protocol} ${reason}`;
+    const second = Math.floor(timeMs / 1000);
+    let counted = this.#counting.get(key);
+    if (!counted || Math.floor(counted.timeMs / 1000) !== second) {
+      counted = { what: 'turned-away', timeMs, protocol, reason, count: 0, addresses: new Map() };
+      this.#counting.set(key, counted);
+      this.#strangers.add(key, this.#number(counted), 0);
+    }
+    counted.count += 1;
+    counted.timeMs = timeMs;
+    const { addresses } = counted;
+    const name = neighbourhood(address);
+    const before = addresses.get(name);
+    if (before !== undefined || addresses.size < mostAddresses) addresses.set(name, (before ?? 0) + 1);
   }
 
   /** Newest first. */
   find(query: DecisionQuery): Decision[] {
-    const found: Decision[] = [];
-    for (let back = 1; back <= this.#ring.length && found.length < (query.limit ?? 100); back++) {
-      const entry = this.#ring[(this.#next - back + this.#ring.length) % this.#ring.length];
-      if (!entry) break;
-      if (matches(entry, query)) found.push(this.#tell(entry));
-    }
-    return found;
+    const found: Numbered[] = [];
+    for (const each of this.#all()) if (matches(each.entry, query)) found.push(each);
+    return found
+      .sort((a, b) => b.number - a.number)
+      .slice(0, query.limit ?? 100)
+      .map(({ entry }) => decisionOf(entry, this.#gateway));
   }
 
-  #tell({ timeMs, protocol, arrival, reason, beyond }: JournalEntry): Decision {
-    const checks: DecisionCheck[] = [...admit(arrival).checks];
-    if (beyond !== null) checks.push({ name: reason ?? 'session', passed: false, detail: beyond });
-    return {
-      time: timestamp(timeMs),
-      gateway: this.#gateway,
-      protocol,
-      address: arrival.peer.address,
-      device: arrival.entry?.device ?? null,
-      fingerprint: arrival.peer.fingerprint,
-      clientId: arrival.clientId,
-      admitted: reason === null,
-      reason,
-      checks,
-    };
+  *#all(): Generator<Numbered> {
+    for (const each of this.#admitted) if (each) yield each;
+    yield* this.#known.items();
+    yield* this.#strangers.items();
+  }
+
+  #number(entry: JournalEntry): Numbered {
+    this.#last += 1;
+    return { number: this.#last, entry };
   }
 }
 
-const matches = ({ arrival, reason }: JournalEntry, query: DecisionQuery): boolean =>
-  (query.device === undefined || arrival.entry?.device === query.device) &&
-  (query.fingerprint === undefined || arrival.peer.fingerprint === query.fingerprint) &&
-  (query.reason === undefined || reason === query.reason);
+/** Numbers give the order: the wall clock may have been set back. */
+interface Numbered {
+  readonly number: number;
+  readonly entry: JournalEntry;
+}
+
+type TurnedAway = Extract<JournalEntry, { what: 'turned-away' }>;
+
+const sourceOf = (reason: string, address: string): string => `${reason} ${neighbourhood(hostOf(address))}`;

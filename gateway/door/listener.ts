@@ -2,9 +2,8 @@
  * A device listener: counts and limits before a byte of TLS is read, asks for a client certificate but lets nobody be
  * refused by TLS itself, so that whoever is refused can be told why, and hands finished connections on.
  */
-import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
-import tls, { type TLSSocket } from 'node:tls';
+import tls, { type SecureContext, type TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '#common/clock.ts';
 import type { DoorCertificateSource } from '#common/contract/line.ts';
 import type { FaultKind } from '#common/fault.ts';
@@ -12,22 +11,33 @@ import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { TlsSettings } from '../settings.ts';
 import type { ConnectLimits } from './connect-limits.ts';
+import { shakeHands } from './handshake.ts';
+import { type HandshakeFailure, maxLeaf } from './handshake-failure.ts';
+import type { HandshakeQueue } from './handshake-queue.ts';
 import type { Peer } from './peer.ts';
 import { addressOf, readPeer } from './read-peer.ts';
+import type { TicketKeys } from './ticket-keys.ts';
 
 export interface ListenerOptions {
   host: string;
   port: number;
+  /** Whether other processes listen on the same port: the system spreads connections over them. */
+  reusePort: boolean;
   limits: ConnectLimits;
   tls: TlsSettings;
   doors: DoorCertificateSource;
   alpn?: readonly string[];
-  handshakeTimeoutMs: number;
+  tickets: TicketKeys;
+  /** Which door this is, for its tickets. */
+  door: 'mqtts' | 'https';
+  handshakes: HandshakeQueue;
   clock: Clock;
   log: Logger;
   metrics: Metrics;
-  /** Refused before TLS, for the count; the socket is gone. */
-  onRefused: (reason: FaultKind) => void;
+  /** Refused before TLS, for the count; the socket is gone. `address` has no port. */
+  onRefused: (reason: FaultKind, address: string) => void;
+  /** A handshake that came to nothing; the socket is gone. */
+  onFailed: (failure: HandshakeFailure) => void;
   /** A finished handshake. `acceptedAtMs` is of `clock.elapsed()`. */
   onConnection: (socket: TLSSocket, peer: Peer, acceptedAtMs: number) => void;
 }
@@ -35,15 +45,14 @@ export interface ListenerOptions {
 /** Pending connections that the system keeps for us; the kernel's own limit caps it. */
 const backlog = 4096;
 
-/** What is known of a raw socket when it is accepted, found again by the TLS socket that wraps it. */
-const arrival = Symbol('arrival');
-type Accepted = Socket & { [arrival]?: Arrival };
-
+/** What is known of a raw socket when it is accepted. */
 interface Arrival {
   readonly atMs: number;
   readonly address: string;
   /** Ends the wait for the handshake. */
   readonly shaken: Cancel;
+  /** Whether the wait was over before it was done. */
+  isLate: boolean;
 }
 
 export class Listener implements AsyncDisposable {
@@ -58,51 +67,74 @@ export class Listener implements AsyncDisposable {
   }
 
   static async open(options: ListenerOptions): Promise<Listener> {
-    const { doors, limits, clock, log, metrics } = options;
-    const secure = tls.createServer({ ...tlsOptions(options), ...contextOf(options) });
-    // Fresh keys a start: a ticket is good for this process only. They must survive setSecureContext.
-    secure.setTicketKeys(randomBytes(48));
-    const stopRenewing = doors.onRenewed(() => secure.setSecureContext(contextOf(options)));
+    const { doors, tickets, door, limits, handshakes, clock, log, metrics } = options;
+    let context = contextOf(options, tickets.of(door));
+    const renew = () => {
+      context = contextOf(options, tickets.of(door));
+    };
+    const stops = [tickets.onRotated(renew), doors.onRenewed(renew)];
+    const stopRenewing = () => {
+      for (const stop of stops) stop();
+    };
+    const alpn = options.alpn && alpnBytes(options.alpn);
 
-    secure.on('secureConnection', (socket) => {
-      // From here on whoever holds the socket owns its errors; this keeps a reset in between from ending the process.
-      socket.on('error', ignore);
-      const { atMs, address, shaken } = arrivalOf(socket);
-      shaken();
-      const peer = readPeer(socket, address);
-      const resumed = peer.resumed ? 'yes' : 'no';
-      metrics.tlsHandshakesTotal.inc({ version: peer.tlsVersion, resumed, result: 'done' });
-      options.onConnection(socket, peer, atMs);
-    });
-    // For clients that ask (RFC 6066, section 8). Every handshake then stops by here to see whether this one does.
-    if (options.tls.stapling)
-      secure.on('OCSPRequest', (_certificate, _issuer, answer) => answer(null, doors.staple()));
-    // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
-    secure.on('tlsClientError', (_error, socket) => {
-      metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
-      socket.destroy();
-    });
+    const shake = (raw: Socket, arrival: Arrival) => {
+      const { atMs, address, shaken } = arrival;
+      shakeHands(raw, {
+        context,
+        alpn,
+        staple: options.tls.stapling ? doors.staple() : null,
+        done: (socket) => {
+          shaken();
+          const peer = readPeer(socket, address);
+          const resumed = peer.resumed ? 'yes' : 'no';
+          metrics.tlsHandshakesTotal.inc({ version: peer.tlsVersion, resumed, result: 'done' });
+          options.onConnection(socket, peer, atMs);
+        },
+        // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
+        failed: (error, leaf) => {
+          metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
+          options.onFailed({
+            address,
+            code: (error as NodeJS.ErrnoException | null)?.code ?? 'unknown',
+            late: arrival.isLate,
+            spoke: raw.bytesRead > 0,
+            leaf: leaf && leaf.length <= maxLeaf ? leaf : null,
+          });
+        },
+      });
+    };
 
-    const server = createServer({ noDelay: true }, (socket: Accepted) => {
+    const server = createServer({ noDelay: true }, (socket) => {
       const address = socket.remoteAddress ?? '';
       const refusal = limits.enter(address);
       if (refusal) {
         socket.destroy();
-        options.onRefused(refusal);
+        options.onRefused(refusal, address);
         return;
       }
-      const shaken = clock.after(options.handshakeTimeoutMs, () => socket.destroy());
-      socket[arrival] = { atMs: clock.elapsed(), address: addressOf(socket), shaken };
+      const arrival = {
+        atMs: clock.elapsed(),
+        address: addressOf(socket),
+        isLate: false,
+        shaken: () => shaken(),
+      };
+      const shaken = handshakes.enter(socket, address, {
+        begin: () => shake(socket, arrival),
+        late: () => {
+          arrival.isLate = true;
+        },
+      });
       socket.once('close', () => {
         shaken();
         limits.leave(address);
       });
-      secure.emit('connection', socket);
     });
     server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ host: options.host, port: options.port, backlog }, () => {
+      const { host, port, reusePort } = options;
+      server.listen({ host, port, reusePort, backlog }, () => {
         server.off('error', reject);
         resolve();
       });
@@ -121,25 +153,21 @@ export class Listener implements AsyncDisposable {
   }
 }
 
-const ignore = () => {};
+/** Names of protocols as RFC 7301, section 3.1, has them: each behind its length. */
+const alpnBytes = (names: readonly string[]): Buffer =>
+  Buffer.concat(names.map((name) => Buffer.from(`${String.fromCharCode(name.length)}${name}`, 'latin1')));
 
-const arrivalOf = (socket: TLSSocket) => (socket as unknown as { _parent: Accepted })._parent[arrival]!;
-
-const tlsOptions = ({ tls: settings, alpn }: ListenerOptions) => ({
-  requestCert: true,
-  rejectUnauthorized: false,
-  // Ours (above): Node's would leave a timer on the socket that every later read and write has to look at.
-  handshakeTimeout: -1,
-  sessionTimeout: Math.round(settings.ticketLifetime / 1000),
-  ...(alpn && { ALPNProtocols: [...alpn] }),
-});
-
-const contextOf = ({ doors, tls: settings }: ListenerOptions) => ({
-  key: doors.current.key,
-  cert: doors.current.chain,
-  // TLS judges nobody, so it needs no anchors (docs/decisions/09-recorded-certificates.md); without this Node loads its own.
-  ca: [],
-  minVersion: settings.minVersion as tls.SecureVersion,
-  ecdhCurve: settings.groups,
-  honorCipherOrder: true,
-});
+const contextOf = ({ doors, tls: settings }: ListenerOptions, ticketKeys: Buffer): SecureContext =>
+  tls.createSecureContext({
+    key: doors.current.key,
+    cert: doors.current.chain,
+    // TLS judges nobody, so it needs no anchors (docs/decisions/09-recorded-certificates.md); without this Node loads its own.
+    ca: [],
+    minVersion: settings.minVersion as tls.SecureVersion,
+    ecdhCurve: settings.groups,
+    honorCipherOrder: true,
+    ticketKeys,
+    sessionTimeout: Math.round(settings.ticketLifetime / 1000),
+    // Without one OpenSSL resumes nobody who has shown a certificate.
+    sessionIdContext: 'fleetgate',
+  });

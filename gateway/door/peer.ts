@@ -1,4 +1,5 @@
 /** What the TLS handshake tells of the other side. Read once a connection; the identity itself is the directory's word. */
+import type { TLSSocket } from 'node:tls';
 import type { Fingerprint } from '#common/identity.ts';
 
 export interface Peer {
@@ -10,3 +11,6 @@ export interface Peer {
   /** `TLSv1.2` or `TLSv1.3`. */
   readonly tlsVersion: string;
 }
+
+/** The finished handshake itself, for the certificate that was shown: read only when somebody is refused. */
+export type Handshake = Pick<TLSSocket, 'getPeerX509Certificate'>;

@@ -9,8 +9,10 @@ import { Fault } from '#common/fault.ts';
 import { problemHeaders, problemOf } from '#common/http/problem.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Corridor } from '../admission/verdict.ts';
+import { agreedOnMqtt, httpsDoorNames } from '../door/alpn.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
 import type { Peer } from '../door/peer.ts';
+import type { Wire } from '../door/wire.ts';
 import { denial } from '../sessions/rights.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
@@ -20,8 +22,19 @@ import { Enrollment } from './enrollment.ts';
 import { Receive } from './receive.ts';
 import { renewalPath, targetOf } from './routes.ts';
 import { HttpSession } from './session.ts';
+import { isForMqtt, upgrade } from './upgrade.ts';
 
-export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused' | 'alpn'> & {
+/** Where connections go that speak MQTT after all. */
+export interface MqttAnnex {
+  take(wire: Wire, peer: Peer, acceptedAtMs: number): void;
+  /** Everybody is told, and gone when it resolves. */
+  end(): Promise<void>;
+}
+
+export type HttpDoorOptions = Omit<
+  ListenerOptions,
+  'port' | 'door' | 'onConnection' | 'onRefused' | 'onFailed' | 'alpn'
+> & {
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
   corridor: Corridor;
@@ -30,6 +43,7 @@ export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'o
   audience: Audience;
   ask: AskRegistry;
   enrollRatePerAddress: number;
+  mqtt: MqttAnnex;
 };
 
 /**
@@ -37,6 +51,12 @@ export type HttpDoorOptions = Omit<ListenerOptions, 'port' | 'onConnection' | 'o
  * EST is also for those who have no certificate yet; of somebody whom the directory does not know, it is found out then.
  */
 type Guest = () => HttpSession | Fault | Promise<HttpSession | Fault>;
+
+interface Arrived {
+  readonly peer: Peer;
+  readonly acceptedAtMs: number;
+  readonly guest: Guest;
+}
 
 /** How late a request that has run out of time may be noticed. */
 const deadlineCheckMs = 500;
@@ -47,17 +67,19 @@ export class HttpDoor implements AsyncDisposable {
   readonly #listener: Listener;
   readonly #server: Server;
   readonly #open: Set<Socket>;
+  readonly #mqtt: MqttAnnex;
 
-  private constructor(listener: Listener, server: Server, open: Set<Socket>) {
+  private constructor(listener: Listener, server: Server, open: Set<Socket>, mqtt: MqttAnnex) {
     this.#listener = listener;
     this.#server = server;
     this.#open = open;
+    this.#mqtt = mqtt;
     this.port = listener.port;
   }
 
   static async open(options: HttpDoorOptions): Promise<HttpDoor> {
-    const { settings, metrics } = options;
-    const guests = new WeakMap<Socket, Guest>();
+    const { settings, mqtt, sessions } = options;
+    const guests = new WeakMap<object, Arrived>();
     const open = new Set<Socket>();
     const desk = new Desk(options);
     const server = createServer(
@@ -69,11 +91,26 @@ export class HttpDoor implements AsyncDisposable {
         connectionsCheckingInterval: deadlineCheckMs,
         insecureHTTPParser: false,
         requireHostHeader: true,
+        shouldUpgradeCallback: isForMqtt,
       },
-      (request, response) => void desk.serve(guests.get(request.socket)!, request, response),
+      (request, response) => void desk.serve(guests.get(request.socket)!.guest, request, response),
     );
     // It never listens itself, and would not look after its deadlines without being told so.
     server.emit('listening');
+    server.on('upgrade', (request, _stream, head) => {
+      // Not the stream that comes with the event, which is one around the socket when there is a body.
+      const socket = request.socket as TLSSocket;
+      const { peer, acceptedAtMs, guest } = guests.get(socket)!;
+      void upgrade(request, socket, head, {
+        origins: settings.origins,
+        guest,
+        retire: (session) => sessions.remove(session),
+        take: (wire) => {
+          open.delete(socket);
+          mqtt.take(wire, peer, acceptedAtMs);
+        },
+      });
+    });
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
       const status = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : '400 Bad Request';
       if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
@@ -81,17 +118,20 @@ export class HttpDoor implements AsyncDisposable {
     });
     const listener = await Listener.open({
       ...options,
+      door: 'https',
       port: settings.port,
-      alpn: ['http/1.1'],
-      onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'https', result: 'refused', reason }),
-      onConnection: (socket, peer) => {
+      alpn: httpsDoorNames,
+      onRefused: (reason, address) => options.corridor.turnedAway('https', address, reason),
+      onFailed: (failure) => options.corridor.failed('https', failure),
+      onConnection: (socket, peer, acceptedAtMs) => {
+        if (agreedOnMqtt(socket)) return mqtt.take(socket, peer, acceptedAtMs);
         open.add(socket);
         socket.once('close', () => open.delete(socket));
-        guests.set(socket, guestOf(socket, peer, options));
+        guests.set(socket, { peer, acceptedAtMs, guest: guestOf(socket, peer, options) });
         server.emit('connection', socket);
       },
     });
-    return new HttpDoor(listener, server, open);
+    return new HttpDoor(listener, server, open, mqtt);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,6 +140,7 @@ export class HttpDoor implements AsyncDisposable {
     this.#server.closeIdleConnections();
     this.#server.close();
     for (const socket of this.#open) (socket as TLSSocket).destroySoon();
+    await this.#mqtt.end();
     await this.#listener[Symbol.asyncDispose]();
   }
 }

@@ -27,6 +27,8 @@ export function targetOf(method: string, url: string): Target {
       return allowed(method, ['POST'], { what: 'event', class: eventClass, channel });
     }
   }
+  if (decoded === '/mqtt')
+    throw new Fault('malformed', 'Here MQTT is spoken over a WebSocket: ask for the upgrade to it.');
   throw new Fault('not-found', `There is nothing at ${path}.`);
 }
 

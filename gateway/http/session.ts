@@ -42,7 +42,7 @@ export class HttpSession implements Session {
     parts: { corridor: Corridor; sessions: Sessions; intake: Intake; clock: Clock },
     finding?: Finding,
   ): HttpSession | Fault {
-    const verdict = parts.corridor.judge('https', peer, null, finding);
+    const verdict = parts.corridor.judge('https', peer, null, socket, finding);
     if (!verdict.admitted) return verdict.fault;
     const { fleet, device } = verdict.entry;
     const origin = parts.intake.origin(fleet, device, 'https');

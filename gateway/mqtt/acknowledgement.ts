@@ -3,22 +3,33 @@ import { malformed, PacketReader } from './packet-reader.ts';
 import { readProperties } from './properties.ts';
 import { readPacketId } from './subscribe-packet.ts';
 
-/** The packet id that is acknowledged. Faults `malformed-packet`, `protocol-error`. */
+/** What an acknowledgement says. */
+export interface Acknowledgement {
+  packetId: number;
+  /** 0 in 3.1.1, and when none is given: success. */
+  reasonCode: number;
+}
+
+/** Read and used within one call: one a process is enough. */
+const acknowledgement: Acknowledgement = { packetId: 0, reasonCode: 0 };
+
+/** Reads one; the same object every time. Faults `malformed-packet`, `protocol-error`. */
 export function readAcknowledgement(
   data: Buffer,
   start: number,
   end: number,
   version: 4 | 5,
   maxUserProperties: number,
-): number {
+): Acknowledgement {
   const reader = new PacketReader(data, start, end);
-  const packetId = readPacketId(reader);
+  acknowledgement.packetId = readPacketId(reader);
+  acknowledgement.reasonCode = 0;
   if (version === 4) {
     reader.done();
-    return packetId;
+    return acknowledgement;
   }
-  if (reader.left > 0) reader.byte();
+  if (reader.left > 0) acknowledgement.reasonCode = reader.byte();
   if (reader.left > 0) readProperties(reader, 'acknowledgement', maxUserProperties);
   if (reader.left > 0) throw malformed('bytes follow its last field');
-  return packetId;
+  return acknowledgement;
 }

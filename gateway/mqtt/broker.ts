@@ -14,6 +14,8 @@ import type { Audience } from '../telemetry/audience.ts';
 import { Attachment, type LinkedClient } from './attachment.ts';
 import { type BrokerGuest, BrokerLink } from './broker-link.ts';
 import { Listeners } from './listeners.ts';
+import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
+import { firstDispatchId } from './outbound.ts';
 import type { Properties } from './properties.ts';
 import { type MayRetain, Retained } from './retained.ts';
 
@@ -69,9 +71,12 @@ export class Broker implements Audience, AsyncDisposable {
     log,
     metrics,
     mayRetain,
+    neighbours,
   }: {
     settings: MqttSettings;
     mayRetain: MayRetain;
+    /** Null for a gateway that is alone. */
+    neighbours: NeighbourLine | null;
     clock: Clock;
     log: Logger;
     metrics: Metrics;
@@ -96,6 +101,7 @@ export class Broker implements Audience, AsyncDisposable {
         // 2.0.0-beta.1 looks names up in plain objects: a filter or client id `constructor` would end the process.
         linked.subscriptions = Object.create(null);
         linked.duplicates = Object.create(null);
+        keepIdsApart(linked);
         done(null, linked.conn instanceof BrokerLink);
       },
       authorizeSubscribe: (
@@ -154,6 +160,10 @@ export class Broker implements Audience, AsyncDisposable {
       log.error({ error: error.message }, 'The broker reported an error.'),
     );
     const broker = new Broker(aedes, settings, clock, retained);
+    if (neighbours) {
+      const { mq } = aedes as unknown as { mq: Emitter };
+      new Neighbours(mq, broker.#listeners, neighbours, () => metrics.messagesMissedTotal.inc());
+    }
     (aedes as unknown as NodeJS.EventEmitter).on('sessionExpired', (client: Client) =>
       broker.#forget(client.id),
     );
@@ -243,6 +253,17 @@ export class Broker implements Audience, AsyncDisposable {
 
 const overQueue = (limit: number) =>
   new Fault('quota-exceeded', `More than ${limit} bytes wait to be read by this client.`);
+
+/** The broker's packet ids stay below those of what comes from beside it. */
+function keepIdsApart(client: LinkedClient): void {
+  let next = 1;
+  Object.defineProperty(client, '_nextId', {
+    get: () => next,
+    set: (value: number) => {
+      next = value < firstDispatchId ? value : 1;
+    },
+  });
+}
 
 const guestOf = (client: Client | null): Guest | undefined => {
   const link = client?.conn as unknown;

@@ -23,6 +23,8 @@ export interface Connect {
   readonly sessionExpirySeconds: number;
   /** The client's own limits (MQTT 5). */
   readonly maximumPacketSize: number;
+  /** Most QoS 1 and 2 publishes that it takes unacknowledged; null in 3.1.1, which cannot say. */
+  readonly receiveMaximum: number | null;
   readonly wantsReasons: boolean;
   /** The whole packet, a copy, with keep-alive 0: for the broker, which is not to watch the time a second time. */
   readonly frame: Buffer;
@@ -77,6 +79,7 @@ export function readConnect(
     will,
     sessionExpirySeconds: level === 5 ? (properties.sessionExpiry ?? 0) : clean ? 0 : endless,
     maximumPacketSize: properties.maximumPacketSize ?? endless,
+    receiveMaximum: level === 5 ? (properties.receiveMaximum ?? 0xffff) : null, // section 3.1.2.11.3
     wantsReasons: properties.requestProblem !== 0,
     frame,
   };

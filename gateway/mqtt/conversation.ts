@@ -73,13 +73,23 @@ export class Conversation {
         throw protocolError('a second CONNECT'); // [MQTT-3.1.0-2]
       case 4:
       case 5:
-      case 7:
-        readAcknowledgement(data, start, end, speaker.version, settings.maxUserProperties);
+      case 7: {
+        const { packetId, reasonCode } = readAcknowledgement(
+          data,
+          start,
+          end,
+          speaker.version,
+          settings.maxUserProperties,
+        );
         // The packet as it came: these never have a body of 128 bytes unless they carry properties.
-        speaker.attached?.inject(frameOf(head, data, start, end));
+        if (!speaker.sent?.acknowledge(type, packetId, reasonCode))
+          speaker.attached?.inject(frameOf(head, data, start, end));
         return true;
+      }
       case 6:
-        this.#pubrel(readAcknowledgement(data, start, end, speaker.version, settings.maxUserProperties));
+        this.#pubrel(
+          readAcknowledgement(data, start, end, speaker.version, settings.maxUserProperties).packetId,
+        );
         return true;
       case 8:
         this.#subscriptions.subscribe(data, start, end);

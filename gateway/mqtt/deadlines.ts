@@ -1,11 +1,22 @@
 /** Every deadline of every connection, by one timer: a sweep a second instead of a timer each. */
 import type { Cancel, Clock } from '#common/clock.ts';
+import { Fault } from '#common/fault.ts';
 
 /** A connection that has deadlines. */
 export interface Punctual {
   /** Ends itself when one has passed. `nowMs` is of `clock.elapsed()`. */
   checkDeadlines(nowMs: number): void;
 }
+
+/** What a connection is late with that has sent nothing for so long before its CONNECT, or null. */
+export const lateForConnect = (silentMs: number, { connectTimeout }: { connectTimeout: number }) =>
+  silentMs > connectTimeout ? new Fault('connect-timeout', 'No CONNECT came in time.') : null;
+
+/** The same after it: one and a half times the keep-alive [MQTT-3.1.2-22]. */
+export const lateForKeepAlive = (silentMs: number, keepAliveMs: number) =>
+  silentMs > keepAliveMs * 1.5
+    ? new Fault('keep-alive-timeout', 'Nothing was heard within the keep-alive.')
+    : null;
 
 const periodMs = 1_000;
 

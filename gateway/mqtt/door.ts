@@ -1,76 +1,68 @@
 /** The MQTTS door: a listener, a broker behind, and a front for every connection. */
 import type { AskRegistry } from '#common/contract/enrollment.ts';
-import { Fault } from '#common/fault.ts';
+import { mqttNames } from '../door/alpn.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
 import { Broker } from './broker.ts';
 import { Deadlines } from './deadlines.ts';
-import { Front, type FrontParts } from './front.ts';
+import type { FrontParts } from './front.ts';
+import { Fronts } from './fronts.ts';
+import type { NeighbourLine } from './neighbours.ts';
 import { Renewals } from './renewal.ts';
-
 import type { MayRetain } from './retained.ts';
 
 export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> &
-  Omit<ListenerOptions, 'port' | 'onConnection' | 'onRefused'> & { ask: AskRegistry; mayRetain: MayRetain };
-
-/** Connections that are told goodbye before the loop gets a turn. */
-const lot = 500;
+  Omit<ListenerOptions, 'port' | 'door' | 'alpn' | 'onConnection' | 'onRefused' | 'onFailed'> & {
+    ask: AskRegistry;
+    mayRetain: MayRetain;
+    neighbours: NeighbourLine | null;
+  };
 
 export class MqttDoor implements AsyncDisposable {
   readonly port: number;
   /** For the other doors: who listens to what devices say. */
   readonly broker: Broker;
   readonly #listener: Listener;
-  readonly #deadlines: Deadlines;
-  readonly #fronts: Set<Front>;
+  readonly #fronts: Fronts;
+  readonly #parts: FrontParts;
 
-  private constructor(parts: {
-    listener: Listener;
-    broker: Broker;
-    deadlines: Deadlines;
-    fronts: Set<Front>;
-  }) {
-    this.#listener = parts.listener;
+  private constructor(listener: Listener, fronts: Fronts, parts: FrontParts) {
+    this.#listener = listener;
+    this.#fronts = fronts;
+    this.#parts = parts;
     this.broker = parts.broker;
-    this.#deadlines = parts.deadlines;
-    this.#fronts = parts.fronts;
-    this.port = parts.listener.port;
+    this.port = listener.port;
+  }
+
+  /** For a door that lets MQTT in too: to be ended before it. */
+  annex(): Fronts {
+    return new Fronts(this.#parts);
   }
 
   static async open(options: MqttDoorOptions): Promise<MqttDoor> {
-    const { settings, clock, log, metrics, mayRetain } = options;
-    const broker = await Broker.open({ settings, clock, log, metrics, mayRetain });
+    const { settings, clock } = options;
+    const broker = await Broker.open(options);
     const deadlines = new Deadlines(clock);
-    const fronts = new Set<Front>();
     const renewals = new Renewals({ ask: options.ask, settings, clock });
     const parts: FrontParts = { ...options, broker, deadlines, renewals };
+    const fronts = new Fronts(parts);
     const listener = await Listener.open({
       ...options,
+      door: 'mqtts',
       port: settings.port,
-      onRefused: (reason) => metrics.connectsTotal.inc({ protocol: 'mqtt', result: 'refused', reason }),
-      onConnection: (socket, peer, acceptedAtMs) => {
-        const front = new Front(socket, peer, acceptedAtMs, parts);
-        fronts.add(front);
-        socket.once('close', () => fronts.delete(front));
-      },
+      onRefused: (reason, address) => options.corridor.turnedAway('mqtt', address, reason),
+      onFailed: (failure) => options.corridor.failed('mqtt', failure),
+      alpn: mqttNames,
+      onConnection: (socket, peer, acceptedAtMs) => fronts.take(socket, peer, acceptedAtMs),
     });
-    return new MqttDoor({ listener, broker, deadlines, fronts });
+    return new MqttDoor(listener, fronts, parts);
   }
 
-  /** Nobody new; everybody in is told that the server shuts down (0x8B in MQTT 5). */
+  /** Nobody new, and everybody in is told. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.stop();
-    const ended: Promise<void>[] = [];
-    for (const front of this.#fronts) {
-      ended.push(
-        front.end(new Fault('shutting-down', 'The gateway is shutting down; connect again.'), {
-          silence: false,
-        }),
-      );
-      if (ended.length % lot === 0) await new Promise<void>((resolve) => setImmediate(resolve));
-    }
-    await Promise.all(ended);
+    await this.#fronts.end();
     await this.#listener[Symbol.asyncDispose]();
-    this.#deadlines[Symbol.dispose]();
+    this.#parts.deadlines[Symbol.dispose]();
     await this.broker[Symbol.asyncDispose]();
   }
 }

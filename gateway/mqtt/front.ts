@@ -3,7 +3,6 @@
  * the gateway, and ends. A session that needs nothing of a broker never meets one; one that does is attached when it
  * first needs it.
  */
-import type { TLSSocket } from 'node:tls';
 import type { Clock } from '#common/clock.ts';
 import type { DirectoryEntry } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
@@ -14,7 +13,8 @@ import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
 import type { Peer } from '../door/peer.ts';
-import { readInPlace } from '../door/read-in-place.ts';
+import { readWire, tlsOf, type Wire, type WireReader } from '../door/wire.ts';
+import type { Ownership } from '../sessions/ownership.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -24,18 +24,21 @@ import type { Attachment } from './attachment.ts';
 import type { Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
-import type { Deadlines, Punctual } from './deadlines.ts';
-import { enter } from './entrance.ts';
+import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
+import { enter, takeOver } from './entrance.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
-import { Lane, type LaneHost, laneOf } from './lane.ts';
+import { Lane, type LaneHost } from './lane.ts';
+import { Outbound, type OutboundHost } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
+import { leaveWill } from './will.ts';
 
 export interface FrontParts {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
+  ownership: Ownership;
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
@@ -48,9 +51,11 @@ export interface FrontParts {
 /** After our last word a peer has so long to take it. */
 const lastWordMs = 1_000;
 
-export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker {
+export class Front
+  implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, OutboundHost, WireReader
+{
   readonly peer: Peer;
-  readonly #socket: TLSSocket;
+  readonly #socket: Wire;
   readonly #parts: FrontParts;
   readonly #acceptedAtMs: number;
   connectedAtMs = 0;
@@ -62,6 +67,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   #lane: Lane | null = null;
   #conversation: Conversation | null = null;
   #attachment: Attachment | null = null;
+  #outbound: Outbound | null = null;
   #whenAttached: ((attachment: Attachment) => void) | null = null;
   readonly #inbox = new Inbox(this);
   #refused = false;
@@ -74,14 +80,14 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   #keepAliveMs = 0;
   #outcome = 'closed by the client';
 
-  constructor(socket: TLSSocket, peer: Peer, acceptedAtMs: number, parts: FrontParts) {
+  constructor(socket: Wire, peer: Peer, acceptedAtMs: number, parts: FrontParts) {
     this.#socket = socket;
     this.peer = peer;
     this.#parts = parts;
     this.#acceptedAtMs = acceptedAtMs;
     this.#lastSeenMs = parts.clock.elapsed();
     parts.deadlines.add(this);
-    readInPlace(socket, (chunk) => this.#read(chunk));
+    readWire(socket, this);
     socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#close());
   }
@@ -115,11 +121,28 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   }
 
   get certificate(): Buffer | null {
-    return this.#socket.getPeerX509Certificate()?.raw ?? null;
+    return tlsOf(this.#socket).getPeerX509Certificate()?.raw ?? null;
   }
 
   get attached(): Attachment | null {
     return this.#attachment;
+  }
+
+  get outboundMaximum(): number {
+    return this.#connect?.receiveMaximum ?? this.#parts.settings.maxInflight;
+  }
+
+  get greeted(): boolean {
+    return this.#greeted;
+  }
+
+  get outbound(): Outbound {
+    this.#outbound ??= new Outbound(this);
+    return this.#outbound;
+  }
+
+  get sent(): Outbound | null {
+    return this.#outbound;
   }
 
   write(bytes: Buffer): void {
@@ -142,9 +165,13 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     if (this.#inbox.held && this.version === 4) this.release();
   }
 
-  #read(chunk: Buffer): void {
+  heard(chunk: Buffer): void {
     this.#lastSeenMs = this.#parts.deadlines.nowMs;
     this.#trying(() => this.#inbox.read(chunk));
+  }
+
+  misheard(fault: Fault): void {
+    void this.end(fault, { silence: false });
   }
 
   get frameLimit(): number {
@@ -182,19 +209,19 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.#connect = asked;
     if (corridor.isKnown(this.peer)) return this.#enter(asked, undefined);
     this.hold();
-    void corridor.findOut(this.peer, peerChain(this.#socket)).then((finding) => {
+    void corridor.findOut(this.peer, peerChain(tlsOf(this.#socket))).then((finding) => {
       if (this.#ended || this.#closed) return;
       this.#trying(() => {
         this.#enter(asked, finding);
-        if (this.#attachment === null || this.#greeted) this.release();
+        if (this.#greeted) this.release();
       });
     });
   }
 
   /** Step by step; any may refuse by a Fault. */
   #enter(asked: Connect, finding: Finding | undefined): void {
-    const { sessions, broker, clock } = this.#parts;
-    const entrant = enter(this.protocol, this.peer, asked, finding, this.#parts);
+    const { sessions, clock } = this.#parts;
+    const entrant = enter(this.protocol, this.peer, asked, tlsOf(this.#socket), finding, this.#parts);
     if (!entrant.admitted) {
       this.#refused = true;
       throw entrant.fault;
@@ -203,9 +230,24 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.entry = entrant.entry;
     this.rights = entrant.rights;
     this.connectedAtMs = clock.now();
+    const former = takeOver(this, this.#parts);
     sessions.add(this);
     this.#keepAliveMs = keepAliveOf(connect, this.#parts.settings);
     this.#converse();
+    if (former === null) return this.#settle(connect);
+    this.hold();
+    void former.then(() => {
+      if (this.#ended || this.#closed) return;
+      this.#trying(() => {
+        this.#settle(connect);
+        if (this.#greeted) this.release();
+      });
+    });
+  }
+
+  /** Nobody else holds the session: CONNACK, from the broker's side if it has one. */
+  #settle(connect: Connect): void {
+    const { broker } = this.#parts;
     const needsBroker =
       connect.will !== null || connect.sessionExpirySeconds > 0 || broker.keeps(connect.clientId);
     if (needsBroker) this.#attach(connect);
@@ -240,6 +282,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.#greeted = true;
     this.write(greetingOf(this.#connect!, sessionPresent, settings));
     metrics.connectSeconds.observe((clock.elapsed() - this.#acceptedAtMs) / 1000);
+    this.#outbound?.begin();
   }
 
   attachment(use: (attachment: Attachment) => void): void {
@@ -273,13 +316,8 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       void this.end(new Fault('unavailable', 'The broker has ended this session.'), { silence: false });
   }
 
-  will({ topic, payload, qos }: { topic: string; payload: Buffer; qos: number }): void {
-    const { intake } = this.#parts;
-    const lane = laneOf(topic, this.device);
-    if (!lane) return;
-    if (intake.full && qos === 0) return intake.dropped();
-    const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
-    intake.accept(origin, lane.class, lane.channel, '', payload, null, 0);
+  will(packet: { topic: string; payload: Buffer; qos: number }): void {
+    leaveWill(packet, this.entry, this.protocol, this.#parts.intake);
   }
 
   renew(entry: DirectoryEntry, rights: Rights): void {
@@ -308,11 +346,11 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
       this.#outcome = fault.kind;
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
-        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, fault);
+        corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
       this.#lastWord(fault);
       this.#ended = true;
       this.#inbox.close();
-      socket.destroySoon();
+      socket.destroySoon(fault.kind);
       clock.after(lastWordMs, () => socket.destroy());
     }
     return closed;
@@ -328,32 +366,27 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
   checkDeadlines(nowMs: number): void {
     if (this.#ended) return;
     const { settings } = this.#parts;
-    const silentMs = nowMs - this.#lastSeenMs;
-    if (!this.#connect) {
-      if (silentMs > settings.connectTimeout)
-        void this.end(new Fault('connect-timeout', 'No CONNECT came in time.'), { silence: false });
-      return;
-    }
-    // One and a half times the keep-alive [MQTT-3.1.2-22]; not while it is we who do not read.
-    if (!this.#inbox.held && silentMs > this.#keepAliveMs * 1.5) {
-      void this.end(new Fault('keep-alive-timeout', 'Nothing was heard within the keep-alive.'), {
-        silence: false,
-      });
-      return;
-    }
+    // While it is we who do not read, silence is no fault of the client.
+    const silentMs = this.#inbox.held ? 0 : nowMs - this.#lastSeenMs;
+    const late = this.#connect
+      ? lateForKeepAlive(silentMs, this.#keepAliveMs)
+      : lateForConnect(nowMs - this.#lastSeenMs, settings);
+    if (late) return void this.end(late, { silence: false });
     if (!this.#socket.writableNeedDrain) this.#blockedSinceMs = 0;
     else if (this.#blockedSinceMs === 0) this.#blockedSinceMs = nowMs;
     else if (nowMs - this.#blockedSinceMs > settings.drainTimeout) this.#socket.destroy();
   }
 
   #close(): void {
-    const { deadlines, sessions, log, clock } = this.#parts;
+    const { deadlines, sessions, ownership, log, clock } = this.#parts;
     this.#closed = true;
     this.#ended = true;
     this.#inbox.close();
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#outbound?.close();
+    if (this.connectedAtMs !== 0) ownership.release(this);
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);
     const outcome = this.#goodbye ? 'disconnected' : this.#outcome;
     log.debug(

@@ -9,6 +9,8 @@ const lanes = [
 
 export class Listeners {
   readonly #byClient = new Map<string, Set<string>>();
+  /** Told when what is listened to may have changed. */
+  onChange: () => void = () => {};
   /** All filters of all clients, split; made anew when a subscription changes. */
   #filters: readonly (readonly string[])[] = [];
 
@@ -23,9 +25,24 @@ export class Listeners {
     if (this.#byClient.get(clientId)?.delete(filter)) this.#gather();
   }
 
+  /** All filters of somebody at once. */
+  replace(clientId: string, filters: readonly string[]): void {
+    const heard = filters.filter(couldHear);
+    if (heard.length === 0) return this.forget(clientId);
+    this.#byClient.set(clientId, new Set(heard));
+    this.#gather();
+  }
+
   /** The session is gone for good. */
   forget(clientId: string): void {
     if (this.#byClient.delete(clientId)) this.#gather();
+  }
+
+  /** Filters of sessions for which `whose` says yes. */
+  filtersOf(whose: (clientId: string) => boolean): Set<string> {
+    return new Set(
+      [...this.#byClient].flatMap(([clientId, filters]) => (whose(clientId) ? [...filters] : [])),
+    );
   }
 
   wants(topic: string): boolean {
@@ -37,11 +54,12 @@ export class Listeners {
   #gather(): void {
     const all = new Set([...this.#byClient.values()].flatMap((filters) => [...filters]));
     this.#filters = [...all].map((filter) => filter.split('/'));
+    this.onChange();
   }
 }
 
 /** Whether a filter can match a topic of the lane at all: level by level, a wildcard on either side agrees. */
-function couldHear(filter: string): boolean {
+export function couldHear(filter: string): boolean {
   const levels = (filter.startsWith('$share/') ? filter.split('/').slice(2) : filter.split('/')) as string[];
   return lanes.some((lane) => {
     for (let level = 0; level < lane.length; level++) {

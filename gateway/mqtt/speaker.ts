@@ -2,6 +2,7 @@
 import type { Fault } from '#common/fault.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Attachment } from './attachment.ts';
+import type { Outbound } from './outbound.ts';
 
 export interface Speaker {
   readonly version: 4 | 5;
@@ -21,6 +22,10 @@ export interface Speaker {
   release(): void;
   /** The broker's side of the session, made when it is first needed. */
   attachment(use: (attachment: Attachment) => void): void;
+  /** What leaves towards the client, made when it is first needed; it needs no broker. */
+  readonly outbound: Outbound;
+  /** The same if it was needed yet. */
+  readonly sent: Outbound | null;
   /** The broker's side if there is one. */
   readonly attached: Attachment | null;
   /** The client says goodbye. */

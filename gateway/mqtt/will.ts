@@ -1,7 +1,11 @@
 /** The Will of a CONNECT: checked when it is left, since nobody is there to be refused when it leaves. */
+import type { DirectoryEntry } from '#common/contract/directory.ts';
+import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Rights } from '../sessions/rights.ts';
+import type { Intake } from '../telemetry/intake.ts';
 import type { Connect } from './connect-packet.ts';
+import { laneOf } from './lane.ts';
 import { isRenewalTopic } from './topic.ts';
 
 /** Faults `will-not-allowed`. */
@@ -16,4 +20,17 @@ export function judgeWill(
     throw new Fault('will-not-allowed', `A Will has at most ${maxWillSize} bytes here.`);
   if (!rights.mayPublish(will.topic, will.qos, will.retain) || isRenewalTopic(will.topic, device))
     throw new Fault('will-not-allowed', `This device may not leave a Will on ${will.topic}.`);
+}
+
+/** A Will that is published goes down the lane when its topic is the lane's, like anything else that the device says there. */
+export function leaveWill(
+  { topic, payload, qos }: { topic: string; payload: Buffer; qos: number },
+  { fleet, device }: DirectoryEntry,
+  protocol: Protocol,
+  intake: Intake,
+): void {
+  const lane = laneOf(topic, device);
+  if (!lane) return;
+  if (intake.full && qos === 0) return intake.dropped();
+  intake.accept(intake.origin(fleet, device, protocol), lane.class, lane.channel, '', payload, null, 0);
 }

@@ -2,10 +2,11 @@
 import { timestamp } from '#common/clock.ts';
 import type { LiveScope } from '#common/contract/bulk.ts';
 import type { Change } from '#common/contract/change.ts';
-import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
+import type { Decision, DecisionQuery, Outlook } from '#common/contract/decision.ts';
 import type { GatewayPeer } from '#common/contract/line.ts';
 import type { ClosedSession, SessionView } from '#common/contract/receipt.ts';
 import type { Journal } from '../admission/journal.ts';
+import { type OutlookParts, outlookOf } from '../admission/outlook.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Eviction } from './eviction.ts';
 
@@ -14,12 +15,20 @@ export class LocalGatewayPeer implements GatewayPeer {
   readonly #sessions: Sessions;
   readonly #journal: Journal;
   readonly #eviction: Eviction;
+  readonly #outlook: Omit<OutlookParts, 'gateway'>;
 
-  constructor(parts: { name: string; sessions: Sessions; journal: Journal; eviction: Eviction }) {
+  constructor(parts: {
+    name: string;
+    sessions: Sessions;
+    journal: Journal;
+    eviction: Eviction;
+    outlook: Omit<OutlookParts, 'gateway'>;
+  }) {
     this.name = parts.name;
     this.#sessions = parts.sessions;
     this.#journal = parts.journal;
     this.#eviction = parts.eviction;
+    this.#outlook = parts.outlook;
   }
 
   apply(change: Change): Promise<ClosedSession[]> {
@@ -48,5 +57,9 @@ export class LocalGatewayPeer implements GatewayPeer {
 
   async decisions(query: DecisionQuery): Promise<Decision[]> {
     return this.#journal.find(query);
+  }
+
+  async outlook(device: string): Promise<Outlook[]> {
+    return outlookOf(device, { ...this.#outlook, gateway: this.name });
   }
 }

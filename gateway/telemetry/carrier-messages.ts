@@ -3,6 +3,8 @@ import type { BackendSettings, RouteSettings, SpoolSettings } from '../settings.
 
 export interface CarrierSetup {
   readonly dataDir: string;
+  /** Tells the spools of one folder, and what comes of them, apart: empty for the first. */
+  readonly label: string;
   readonly spool: SpoolSettings;
   readonly backends: Readonly<Record<string, BackendSettings>>;
   readonly routes: RouteSettings;

@@ -9,7 +9,7 @@ import type { BackendNumbers, CarrierSetup, FromCarrier, ToCarrier } from './car
 import { Forwarder } from './forwarder.ts';
 import { readRecords } from './record.ts';
 import { Routes } from './routes.ts';
-import { type Advance, type DeadLetter, type NewBatch, Spool, type StoredBatch } from './spool.ts';
+import { type Advance, type DeadLetter, type NewBatch, Spool, type StoredBatch, spoolFile } from './spool.ts';
 
 /** Batches kept in memory for the forwarders. */
 const recentBytes = 32 * 1024 * 1024;
@@ -52,12 +52,12 @@ export class Carrier implements AsyncDisposable {
     clock: Clock,
     tell: (message: FromCarrier) => void,
   ): Promise<Carrier> {
-    const spool = Spool.open(join(setup.dataDir, 'spool.db'), Object.keys(setup.backends));
+    const spool = Spool.open(join(setup.dataDir, spoolFile(setup.label)), Object.keys(setup.backends));
     if (setup.spoolPages !== undefined) spool.limitPages(setup.spoolPages);
     const carrier = new Carrier(setup, spool, clock, tell);
     try {
       for (const [name, settings] of Object.entries(setup.backends)) {
-        const backend = await openBackend(setup.dataDir, settings, clock);
+        const backend = await openBackend(setup, settings, clock);
         carrier.#forward(name, backend, setup);
       }
     } catch (thrown) {
@@ -215,14 +215,14 @@ export class Carrier implements AsyncDisposable {
 
 /** Each backend's module is loaded only when it is configured. */
 async function openBackend(
-  dataDir: string,
+  { dataDir, label }: CarrierSetup,
   settings: CarrierSetup['backends'][string],
   clock: Clock,
 ): Promise<Backend> {
   switch (settings.type) {
     case 'file': {
       const { FileBackend } = await import('./backends/file.ts');
-      return FileBackend.open(join(dataDir, settings.path), settings, clock);
+      return FileBackend.open(join(dataDir, settings.path), settings, clock, label);
     }
     case 'http': {
       const { HttpBackend } = await import('./backends/http.ts');

@@ -61,6 +61,9 @@ export interface DeadLetter {
   readonly event: string;
 }
 
+/** Its file in the data folder. */
+export const spoolFile = (label: string): string => (label === '' ? 'spool.db' : `spool-${label}.db`);
+
 export class Spool implements Disposable {
   readonly epoch: string;
   readonly #db: Database.Database;

@@ -106,11 +106,16 @@ export class Telemetry implements AsyncDisposable {
     } else if ('spoolBytes' in message) this.intake.spoolIs(message.spoolBytes);
   }
 
-  /** Brings the metrics up to date: counted when they are read, so that an event costs no metric. */
-  async report(): Promise<void> {
+  /**
+   * Brings the metrics up to date: counted when they are read, so that an event costs no metric. `leftovers` are emptied
+   * beside this one, and counted with it.
+   */
+  async report(leftovers: readonly Telemetry[] = []): Promise<void> {
     const { metrics, clock } = this.#options;
     this.intake.report();
-    for (const { name, delivered, dead, pending, up, oldestMs } of await this.numbers()) {
+    for (const { name, delivered, dead, pending, up, oldestMs } of ledgerOf(
+      await Promise.all([this, ...leftovers].map((each) => each.numbers())),
+    )) {
       const before = this.#reported.get(name) ?? { delivered: 0, dead: 0 };
       this.#reported.set(name, { delivered, dead });
       metrics.messagesDeliveredTotal.inc({ backend: name }, Math.max(0, delivered - before.delivered));
@@ -142,14 +147,39 @@ export class Telemetry implements AsyncDisposable {
   }
 }
 
+/** One row a backend, over all spools. */
+function ledgerOf(spools: readonly (readonly BackendNumbers[])[]): readonly BackendNumbers[] {
+  if (spools.length === 1) return spools[0]!;
+  const ledger = new Map<string, BackendNumbers>();
+  for (const row of spools.flat()) {
+    const sum = ledger.get(row.name);
+    if (!sum) ledger.set(row.name, row);
+    else
+      ledger.set(row.name, {
+        name: row.name,
+        routed: sum.routed + row.routed,
+        delivered: sum.delivered + row.delivered,
+        dead: sum.dead + row.dead,
+        pending: sum.pending + row.pending,
+        up: sum.up && row.up,
+        oldestMs: earlier(sum.oldestMs, row.oldestMs),
+      });
+  }
+  return [...ledger.values()];
+}
+
+const earlier = (a: number | null, b: number | null): number | null =>
+  a === null || b === null ? (a ?? b) : Math.min(a, b);
+
 async function startCarrier({
   dataDir,
+  label,
   spool,
   backends,
   routes,
   spoolPages,
 }: TelemetryOptions): Promise<Worker> {
-  const setup: CarrierSetup = { dataDir, spool, backends, routes, spoolPages };
+  const setup: CarrierSetup = { dataDir, label, spool, backends, routes, spoolPages };
   const worker = new Worker(new URL('./carrier-thread.ts', import.meta.url), { workerData: setup });
   const first = await new Promise<FromCarrier>((resolve, reject) => {
     worker.once('message', resolve);

@@ -125,5 +125,7 @@ async function answerTo(question: Question, gateway: GatewayPeer | undefined): P
       return { question: id, live: (await gateway?.live(question.scope)) ?? 0 };
     case 'decisions':
       return { question: id, decisions: (await gateway?.decisions(question.query)) ?? [] };
+    case 'outlook':
+      return { question: id, outlook: (await gateway?.outlook(question.device)) ?? [] };
   }
 }

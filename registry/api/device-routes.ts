@@ -1,9 +1,11 @@
 /** Devices and certificates: found, shown, put out of service; and the decisions that gateways made about them. */
 import type { FastifyInstance } from 'fastify';
 import Type, { type Static } from 'typebox';
+import type { DecisionQuery } from '#common/contract/decision.ts';
 import { type DeviceId, parseDeviceId, parseFingerprint } from '#common/identity.ts';
 import type { CertificateQuery, Certificates } from '../authority/certificates.ts';
 import type { DeviceQuery, Devices } from '../authority/devices.ts';
+import { explainDecisions, explainDevice } from '../authority/explanation.ts';
 import type { Gateways } from '../authority/gateways.ts';
 import type { RevocationReason } from '../authority/revocation-reason.ts';
 import { actorOf } from './door.ts';
@@ -83,12 +85,19 @@ export const deviceRoutes =
         schema: {
           params: deviceSchemas.params,
           querystring: decisionSchemas.query,
-          response: { 200: decisionSchemas.list },
+          response: { 200: decisionSchemas.ofDevice },
         },
       },
-      async (request) => ({
-        items: await gateways.decisions({ ...(request.query as object), device: deviceOf(request.params) }),
-      }),
+      async (request) => {
+        const device = deviceOf(request.params);
+        const [registered, items, outlook] = await Promise.all([
+          devices.registered(device),
+          gateways.decisions({ ...queryOf(request.query), device }),
+          gateways.outlook(device),
+        ]);
+        const known = registered && { id: device, ...registered };
+        return { ...explainDevice(device, registered, items, outlook), device: known, items, outlook };
+      },
     );
 
     app.get(
@@ -97,9 +106,10 @@ export const deviceRoutes =
         config: { permission: 'read' },
         schema: { querystring: decisionSchemas.query, response: { 200: decisionSchemas.list } },
       },
-      async (request) => ({
-        items: await gateways.decisions(request.query as object),
-      }),
+      async (request) => {
+        const items = await gateways.decisions(queryOf(request.query));
+        return { ...explainDecisions(items), items };
+      },
     );
 
     app.get(
@@ -133,5 +143,14 @@ export const deviceRoutes =
 
 const deviceOf = (params: unknown): DeviceId => parseDeviceId((params as { device: string }).device);
 const fingerprintOf = (params: unknown) => parseFingerprint((params as { fingerprint: string }).fingerprint);
+/** Hex as people write it: with colons, in capitals. */
+function queryOf(query: unknown): DecisionQuery {
+  const { fingerprint, serial, ...rest } = query as DecisionQuery;
+  return {
+    ...rest,
+    ...(fingerprint !== undefined && { fingerprint: parseFingerprint(fingerprint) }),
+    ...(serial !== undefined && { serial: serial.replaceAll(':', '').toLowerCase() }),
+  };
+}
 const reasonOf = (body: unknown): RevocationReason =>
   (body as { reason?: RevocationReason } | null)?.reason ?? 'unspecified';

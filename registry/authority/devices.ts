@@ -10,6 +10,7 @@ import type { Tables } from '../store/tables.ts';
 import type { Write, Writer } from '../store/writer.ts';
 import type { Audit } from './audit.ts';
 import { type CertificateView, viewOfCertificate } from './certificates.ts';
+import type { Registered } from './explanation.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
 import type { RevocationReason } from './revocation-reason.ts';
@@ -108,6 +109,17 @@ export class Devices {
       certificates: certificates.map(viewOfCertificate),
       sessions: await gateways.sessions(id),
     };
+  }
+
+  /** Fleet and state; null when there is no such device. */
+  async registered(id: DeviceId): Promise<Registered | null> {
+    const { read } = this.#parts;
+    const row = await read
+      .selectFrom('devices')
+      .select(['fleet', 'state'])
+      .where('id', '=', id)
+      .executeTakeFirst();
+    return row && row.state !== 'deleted' ? row : null;
   }
 
   /**

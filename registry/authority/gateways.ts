@@ -2,7 +2,7 @@
 import type { Clock } from '#common/clock.ts';
 import type { LiveScope } from '#common/contract/bulk.ts';
 import type { Change } from '#common/contract/change.ts';
-import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
+import type { Decision, DecisionQuery, Outlook } from '#common/contract/decision.ts';
 import type { GatewayPeer } from '#common/contract/line.ts';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
@@ -68,6 +68,11 @@ export class Gateways {
   async decisions(query: DecisionQuery): Promise<Decision[]> {
     const all = (await this.#ask((peer) => peer.decisions(query))).values.flat();
     return all.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, query.limit ?? 100);
+  }
+
+  /** Of every gateway that answers. */
+  async outlook(device: string): Promise<Outlook[]> {
+    return (await this.#ask((peer) => peer.outlook(device))).values.flat();
   }
 
   async #ask<T>(question: (peer: GatewayPeer) => Promise<T>): Promise<{ values: T[]; complete: boolean }> {

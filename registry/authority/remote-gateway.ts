@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { LiveScope } from '#common/contract/bulk.ts';
 import { type Change, silentChanges } from '#common/contract/change.ts';
-import type { Decision, DecisionQuery } from '#common/contract/decision.ts';
+import type { Decision, DecisionQuery, Outlook } from '#common/contract/decision.ts';
 import type { Answer, GatewayPeer, Question } from '#common/contract/line.ts';
 import type { ClosedSession, SessionView } from '#common/contract/receipt.ts';
 
@@ -43,6 +43,11 @@ export class RemoteGateway implements GatewayPeer {
   async decisions(query: DecisionQuery): Promise<Decision[]> {
     const answer = await this.#ask((id) => ({ id, ask: 'decisions', query }));
     return 'decisions' in answer ? answer.decisions : [];
+  }
+
+  async outlook(device: string): Promise<Outlook[]> {
+    const answer = await this.#ask((id) => ({ id, ask: 'outlook', device }));
+    return 'outlook' in answer ? answer.outlook : [];
   }
 
   /** What is to be asked next; the feed connection sends it. */

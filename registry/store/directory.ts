@@ -40,26 +40,39 @@ export const issuerOf = (row: IssuerRow): IssuerEntry => ({
   statusUntilMs: row.status_until_ms,
 });
 
-/** The values of `entrySelect` by their names. */
-function rowOf(values: unknown[]): EntryRow {
-  const [fingerprint, serial, device, fleet, certificate_state, device_state, role, attributes, ...more] =
-    values;
-  const [from, until, issuer, status_until_ms, renew_after_ms] = more;
+/** All of a certificate that an entry needs, out of one covering index. */
+const certificateSelect = `
+  SELECT fingerprint, serial, device, fleet, state, not_before_ms, not_after_ms, issuer, status_until_ms, renew_after_ms
+  FROM certificates WHERE fingerprint = ?`;
+
+const deviceSelect =
+  'SELECT fleet, state, coalesce(role, assigned_role), attributes FROM devices WHERE id = ?';
+
+/** The values of `certificateSelect` and `deviceSelect` by their names, with the role of the device's fleet. */
+function rowOf(certificate: unknown[], device: unknown[], fleetRole: string): EntryRow {
+  const [fingerprint, serial, id, fleet, state, from, until, issuer, statusUntilMs, renewAfterMs] =
+    certificate;
+  const [, deviceState, ownRole, attributes] = device;
   return {
     fingerprint,
     serial,
-    device,
+    device: id,
     fleet,
-    certificate_state,
-    device_state,
-    role,
+    certificate_state: state,
+    device_state: deviceState,
+    role: ownRole ?? fleetRole,
     attributes,
     not_before_ms: from,
     not_after_ms: until,
     issuer,
-    status_until_ms,
-    renew_after_ms,
+    status_until_ms: statusUntilMs,
+    renew_after_ms: renewAfterMs,
   } as EntryRow;
+}
+
+interface Fleet {
+  readonly terms: FleetTerms;
+  readonly role: string;
 }
 
 /** Entries of a generation, about 0.5 kB each. */
@@ -76,12 +89,13 @@ export class FileDirectory implements Directory, Disposable {
   /** What was looked up, each good as of a number of commits and of no other: the newest, and those before them. */
   #remembered = new Map<Fingerprint, Remembered>();
   #earlier = new Map<Fingerprint, Remembered>();
-  readonly #find: Statement<[string]>;
+  readonly #certificate: Statement<[string]>;
+  readonly #device: Statement<[string]>;
   readonly #ofDevice: Statement<[string], EntryRow>;
   readonly #role: Statement<[string], { document: string }>;
-  readonly #fleet: Statement<[string], { grace_ms: number; skew_ms: number }>;
+  readonly #fleet: Statement<[string], { role: string; grace_ms: number; skew_ms: number }>;
   readonly #allIssuers: Statement<[], IssuerRow>;
-  #terms: { readonly byId: Map<FleetId, FleetTerms>; readonly asOf: number } = { byId: new Map(), asOf: -1 };
+  #fleets: { readonly byId: Map<FleetId, Fleet>; readonly asOf: number } = { byId: new Map(), asOf: -1 };
   #issuers: { readonly byId: ReadonlyMap<string, IssuerEntry>; readonly asOf: number } | undefined;
   /** Documents by name with the text they were parsed from, so that an unchanged role is the same object. */
   readonly #roles = new Map<string, { text: string; role: RoleDocument; asOf: number }>();
@@ -89,11 +103,13 @@ export class FileDirectory implements Directory, Disposable {
   private constructor(db: Database.Database, commits: () => number) {
     this.#db = db;
     this.#commits = commits;
-    // Bare values: an object with names for them costs a fifth of the look-up.
-    this.#find = db.prepare<[string]>(`${entrySelect} WHERE c.fingerprint = ?`).raw();
+    // Two look-ups instead of a join: SQLite, as it is built here (SQLITE_ENABLE_STAT4), plans a join anew for every value
+    // that it is asked with, which costs three times the look-up. Bare values: an object with names for them costs a fifth.
+    this.#certificate = db.prepare<[string]>(certificateSelect).raw();
+    this.#device = db.prepare<[string]>(deviceSelect).raw();
     this.#ofDevice = db.prepare(`${entrySelect} WHERE c.device = ? AND c.fingerprint IS NOT NULL`);
     this.#role = db.prepare('SELECT document FROM roles WHERE name = ?');
-    this.#fleet = db.prepare('SELECT grace_ms, skew_ms FROM fleets WHERE id = ?');
+    this.#fleet = db.prepare('SELECT role, grace_ms, skew_ms FROM fleets WHERE id = ?');
     this.#allIssuers = db.prepare(issuerSelect);
   }
 
@@ -109,9 +125,11 @@ export class FileDirectory implements Directory, Disposable {
     const asOf = this.#commits();
     const known = this.#remembered.get(fingerprint) ?? this.#earlier.get(fingerprint);
     if (known?.asOf === asOf) return known.entry;
-    const values = this.#find.get(fingerprint) as unknown[] | undefined;
-    if (!values) return undefined;
-    const entry = entryOf(rowOf(values));
+    const certificate = this.#certificate.get(fingerprint) as unknown[] | undefined;
+    const device = certificate && (this.#device.get(certificate[2] as string) as unknown[] | undefined);
+    const fleet = device && this.#fleetOf(device[0] as FleetId);
+    if (!fleet) return undefined;
+    const entry = entryOf(rowOf(certificate, device, fleet.role));
     this.#remember(fingerprint, { entry, asOf });
     return entry;
   }
@@ -141,14 +159,18 @@ export class FileDirectory implements Directory, Disposable {
   }
 
   fleet(id: FleetId): FleetTerms | undefined {
+    return this.#fleetOf(id)?.terms;
+  }
+
+  #fleetOf(id: FleetId): Fleet | undefined {
     const asOf = this.#commits();
-    if (this.#terms.asOf !== asOf) this.#terms = { byId: new Map(), asOf };
-    const known = this.#terms.byId.get(id);
+    if (this.#fleets.asOf !== asOf) this.#fleets = { byId: new Map(), asOf };
+    const known = this.#fleets.byId.get(id);
     if (known) return known;
     const row = this.#fleet.get(id);
-    const terms = row && { id, graceMs: row.grace_ms, skewMs: row.skew_ms };
-    if (terms) this.#terms.byId.set(id, terms);
-    return terms;
+    const fleet = row && { terms: { id, graceMs: row.grace_ms, skewMs: row.skew_ms }, role: row.role };
+    if (fleet) this.#fleets.byId.set(id, fleet);
+    return fleet;
   }
 
   issuer(id: string): IssuerEntry | undefined {

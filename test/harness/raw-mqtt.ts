@@ -64,13 +64,16 @@ export class RawMqtt implements Disposable {
 
   /** The first packet of a kind, waited for; it is taken out of `packets`. */
   // biome-ignore lint/suspicious/noExplicitAny: the tests know which fields their packet has
-  async next(cmd: Packet['cmd']): Promise<any> {
-    return eventually(() => {
-      const index = this.packets.findIndex((packet) => packet.cmd === cmd);
-      if (index < 0)
-        throw new Error(`no ${cmd} came; ${this.closed ? 'the connection is closed' : 'it is open'}`);
-      return this.packets.splice(index, 1)[0];
-    });
+  async next(cmd: Packet['cmd'], timeoutMs?: number): Promise<any> {
+    return eventually(
+      () => {
+        const index = this.packets.findIndex((packet) => packet.cmd === cmd);
+        if (index < 0)
+          throw new Error(`no ${cmd} came; ${this.closed ? 'the connection is closed' : 'it is open'}`);
+        return this.packets.splice(index, 1)[0];
+      },
+      { timeoutMs },
+    );
   }
 
   /** Waits for the end: the reason code of the last CONNACK or DISCONNECT, null when there was none. */

@@ -1,4 +1,7 @@
-/** The file backend: NDJSON, one CloudEvent a line, on disk before it counts as delivered; a new file by size and age. */
+/**
+ * The file backend: NDJSON, one CloudEvent a line, on disk before it counts as delivered; a new file by size and age. Several
+ * processes may write into one folder, each files of its own label.
+ */
 import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, timestamp } from '#common/clock.ts';
@@ -12,25 +15,34 @@ export class FileBackend implements Backend {
   readonly #dir: string;
   readonly #settings: FileBackendSettings;
   readonly #clock: Clock;
+  /** Ends the names of its files. */
+  readonly #suffix: string;
   #file: FileHandle | undefined;
   #bytes = 0;
   #openedAtMs = 0;
 
-  private constructor(dir: string, settings: FileBackendSettings, clock: Clock) {
+  private constructor(dir: string, settings: FileBackendSettings, clock: Clock, suffix: string) {
     this.#dir = dir;
     this.#settings = settings;
     this.#clock = clock;
+    this.#suffix = suffix;
   }
 
   /** Makes the folder, and cuts the torn last line that a crash may have left: its event is still in the spool. */
-  static async open(dir: string, settings: FileBackendSettings, clock: Clock): Promise<FileBackend> {
+  static async open(
+    dir: string,
+    settings: FileBackendSettings,
+    clock: Clock,
+    label = '',
+  ): Promise<FileBackend> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const last = (await readdir(dir))
-      .filter((name) => name.endsWith('.ndjson'))
+      .filter((name) => labelOf(name) === label)
       .sort()
       .at(-1);
     if (last) await cutTornLine(join(dir, last));
-    return new FileBackend(dir, settings, clock);
+    const suffix = label === '' ? '.ndjson' : `.${label}.ndjson`;
+    return new FileBackend(dir, settings, clock, suffix);
   }
 
   async deliver(events: readonly DeviceEvent[]): Promise<Delivery> {
@@ -69,7 +81,7 @@ export class FileBackend implements Backend {
     for (let copy = 0; ; copy++) {
       try {
         const file = await open(
-          join(this.#dir, `${stem}${copy === 0 ? '' : `-${copy}`}.ndjson`),
+          join(this.#dir, `${stem}${copy === 0 ? '' : `-${copy}`}${this.#suffix}`),
           'ax',
           0o600,
         );
@@ -111,6 +123,12 @@ export class FileBackend implements Backend {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file?.close();
   }
+}
+
+/** `2026-01-02T03-04-05.678Z-1.2.ndjson` is of label 2, without the `.2` of the empty one; null for a file of somebody else. */
+function labelOf(name: string): string | null {
+  const match = /^[^.]+\.\d{3}Z(?:-\d+)?(?:\.(.+))?\.ndjson$/.exec(name);
+  return match && (match[1] ?? '');
 }
 
 async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {

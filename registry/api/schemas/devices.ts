@@ -50,6 +50,20 @@ const device = {
   updatedAt: time,
 };
 
+const checks = Type.Array(
+  Type.Object({ name: Type.String(), passed: Type.Boolean(), detail: Type.String() }),
+);
+
+/** The certificate that was shown by one that was refused. */
+const leaf = Type.Object({
+  subject: Type.String(),
+  issuer: Type.String(),
+  serialNumber: Type.String(),
+  notBefore: time,
+  notAfter: time,
+  names: Type.Array(Type.String()),
+});
+
 const decision = Type.Object({
   time,
   gateway: Type.String(),
@@ -60,8 +74,30 @@ const decision = Type.Object({
   clientId: nullable(Type.String()),
   admitted: Type.Boolean(),
   reason: nullable(Type.String()),
-  checks: Type.Array(Type.Object({ name: Type.String(), passed: Type.Boolean(), detail: Type.String() })),
+  message: nullable(Type.String({ description: 'Why, and what to do next.' })),
+  count: Type.Integer({ description: 'Connections that it stands for: those over a limit, of one second.' }),
+  leaf: nullable(leaf),
+  leafProblem: nullable(Type.String({ description: 'Why the certificate cannot be read, and where.' })),
+  checks,
 });
+
+/** What would come of a certificate now. */
+const outlook = Type.Object({
+  gateway: Type.String(),
+  fingerprint: Type.String(),
+  serialNumber: Type.String(),
+  notAfter: time,
+  admitted: Type.Boolean(),
+  reason: nullable(Type.String()),
+  message: nullable(Type.String()),
+  checks,
+});
+
+const explanation = {
+  verdict: Type.String({ description: 'In one sentence.' }),
+  advice: nullable(Type.String({ description: 'What the operator can do.' })),
+  items: Type.Array(decision),
+};
 
 export const enrollSchemas = {
   waits: Type.Object(
@@ -153,9 +189,20 @@ export const decisionSchemas = {
     {
       fingerprint: Type.Optional(Type.String({ maxLength: 95 })),
       reason: Type.Optional(Type.String({ maxLength: 64 })),
+      address: Type.Optional(
+        Type.String({ maxLength: 64, description: 'IP address, or IP address and port.' }),
+      ),
+      serial: Type.Optional(
+        Type.String({ pattern: '^[0-9A-Fa-f:]+$', maxLength: 160, description: 'Serial number, hex.' }),
+      ),
       limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
     },
     closed,
   ),
-  list: Type.Object({ items: Type.Array(decision) }),
+  list: Type.Object(explanation),
+  ofDevice: Type.Object({
+    ...explanation,
+    device: nullable(Type.Object({ id: Type.String(), fleet: Type.String(), state: Type.String() })),
+    outlook: Type.Array(outlook),
+  }),
 };

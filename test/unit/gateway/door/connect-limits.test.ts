@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type Clock, systemClock } from '#common/clock.ts';
 import { gcra } from '#common/gcra.ts';
-import { ConnectLimits, neighbourhood } from '../../../../gateway/door/connect-limits.ts';
+import { ConnectLimits, neighbourhood, networkOf } from '../../../../gateway/door/connect-limits.ts';
 import type { LimitSettings } from '../../../../gateway/settings.ts';
 
 let nowMs = 0;
@@ -15,6 +15,8 @@ const limits = (settings: Partial<LimitSettings>) =>
       connectionsPerAddress: 100,
       connectRate: 1000,
       connectRatePerAddress: 1000,
+      connectionsPerNetwork: 100,
+      connectRatePerNetwork: 1000,
       ...settings,
     } as LimitSettings,
     clock,
@@ -37,6 +39,29 @@ test('one address cannot take the places of all', () => {
   ]);
 });
 
+test('many addresses of one network do not get around the limit of one', () => {
+  const door = limits({ connectionsPerNetwork: 2, connectRatePerNetwork: 2 });
+  const addresses = ['192.0.2.1', '192.0.2.2', '192.0.2.3', '198.51.100.1'];
+  expect(addresses.map((address) => door.enter(address))).toEqual([null, null, 'connection-limit', null]);
+  for (const address of ['192.0.2.1', '192.0.2.2']) door.leave(address);
+  const sprayed = Array.from({ length: 9 }, (_, n) => `2001:db8:7:${n}::1`).map((address) => {
+    const refusal = door.enter(address);
+    if (refusal === null) door.leave(address);
+    return refusal;
+  });
+  expect(sprayed.filter((refusal) => refusal === null)).toHaveLength(4);
+  expect(sprayed.at(-1)).toBe('connection-rate');
+});
+
+test('places are given back to the last one, whatever came in between', () => {
+  const door = limits({ connections: 1 });
+  for (let n = 0; n < 300; n++) {
+    expect(door.enter(`192.0.2.${n % 256}`)).toBeNull();
+    expect(door.enter('198.51.100.1')).toBe('connection-limit');
+    door.leave(`192.0.2.${n % 256}`);
+  }
+});
+
 test('the rate refills with time', () => {
   nowMs = 1_000_000;
   const door = limits({ connectRatePerAddress: 10 });
@@ -57,6 +82,12 @@ test.each([
   ['2001:db8::9', '2001:db8:0:0'],
   ['::1', '0:0:0:0'],
 ])('%s counts as %s', (address, expected) => expect(neighbourhood(address)).toBe(expected));
+
+test.each([
+  ['192.0.2.7', '192.0.2.0/24'],
+  ['2001:db8:1:2', '2001:db8:1::/48'],
+  ['0:0:0:0', '0:0:0::/48'],
+])('%s is of the network %s', (name, expected) => expect(networkOf(name)).toBe(expected));
 
 test('GCRA never lets through more than burst and rate allow, whenever they come', () => {
   fc.assert(

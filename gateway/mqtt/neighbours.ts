@@ -1,0 +1,197 @@
+/**
+ * The other gateways at the same ports, as the broker sees them: what is published here reaches who listens there, and the
+ * other way round. A message is carried as it was published, with the broker's number on it, so that queues and
+ * de-duplication count it once; it is carried to those only that have said that somebody of theirs listens.
+ */
+import { filterMatches } from '#common/topic-match.ts';
+import { couldHear, type Listeners } from './listeners.ts';
+
+/** A message on its way between brokers. */
+export interface CarriedPacket {
+  readonly cmd: 'publish';
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  readonly dup: boolean;
+  readonly properties?: object;
+  readonly brokerId?: string;
+  readonly brokerCounter?: number;
+  readonly messageExpiry?: number;
+  readonly clientId?: string;
+  readonly nl?: boolean;
+}
+
+/** What a gateway's sessions listen to: filters of the telemetry lane one by one, others by their kind. */
+export interface Interests {
+  readonly lane: readonly string[];
+  readonly other: readonly string[];
+}
+
+/** The way to the neighbours; built by who knows them. */
+export interface NeighbourLine {
+  /** From now on what they say is heard. */
+  join(ears: NeighbourEars): void;
+  /** Tells all of them; resolves, within a bound and never with an error, when they know. */
+  listening(interests: Interests): Promise<void>;
+  /** False when too much is waiting on the way: the message is not carried. */
+  carry(to: readonly number[], packet: CarriedPacket): boolean;
+}
+
+export interface NeighbourEars {
+  listens(neighbour: number, interests: Interests): void;
+  hear(packet: CarriedPacket): void;
+  /** It is no more. */
+  gone(neighbour: number): void;
+}
+
+/** What we reach into of aedes' emitter. */
+export interface Emitter {
+  on(topic: string, listener: object, done?: () => void): unknown;
+  removeListener(topic: string, listener: object, done?: () => void): unknown;
+  emit(packet: CarriedPacket, done?: (error?: Error | null) => void): unknown;
+}
+
+/** Kinds that are told one by one; more are told as `#`. */
+export const mostKinds = 1000;
+
+/** A neighbour's filters of the lane stand among the listeners under a name that no client id can have. */
+const nameOf = (neighbour: number): string => `\0${neighbour}`;
+
+interface Known {
+  readonly lane: readonly (readonly string[])[];
+  readonly other: readonly (readonly string[])[];
+}
+
+export class Neighbours implements NeighbourEars {
+  readonly #line: NeighbourLine;
+  readonly #listeners: Listeners;
+  readonly #missed: () => void;
+  readonly #emit: Emitter['emit'];
+  readonly #known = new Map<number, Known>();
+  /** Live subscriptions here by kind. */
+  readonly #kinds = new Map<string, number>();
+  #told = '';
+  /** What has changed in this turn is told together. */
+  #gathering: Promise<void> | null = null;
+  /** Resolves when the neighbours know all there is to know; null when they do. */
+  #unknown: Promise<void> | null = null;
+
+  /** Stands between broker and emitter from now on; `missed` counts messages that could not be carried. */
+  constructor(mq: Emitter, listeners: Listeners, line: NeighbourLine, missed: () => void) {
+    this.#line = line;
+    this.#listeners = listeners;
+    this.#missed = missed;
+    const emit = mq.emit.bind(mq);
+    const on = mq.on.bind(mq);
+    const removeListener = mq.removeListener.bind(mq);
+    this.#emit = emit;
+    mq.emit = (packet, done) => {
+      this.#carry(packet);
+      return emit(packet, done);
+    };
+    mq.on = (topic, listener, done) => {
+      this.#count(topic, 1);
+      // SUBACK waits until the neighbours know: what is published after it, anywhere, arrives.
+      const unknown = this.#unknown;
+      return on(topic, listener, done && unknown ? () => void unknown.then(done) : done);
+    };
+    mq.removeListener = (topic, listener, done) => {
+      this.#count(topic, -1);
+      return removeListener(topic, listener, done);
+    };
+    listeners.onChange = () => this.#tell();
+    line.join(this);
+  }
+
+  listens(neighbour: number, { lane, other }: Interests): void {
+    const split = (filters: readonly string[]) => filters.map((filter) => filter.split('/'));
+    this.#known.set(neighbour, { lane: split(lane), other: split(other) });
+    this.#listeners.replace(nameOf(neighbour), lane);
+  }
+
+  hear(packet: CarriedPacket): void {
+    this.#emit(packet, () => {});
+  }
+
+  gone(neighbour: number): void {
+    this.#known.delete(neighbour);
+    this.#listeners.forget(nameOf(neighbour));
+  }
+
+  #carry(packet: CarriedPacket): void {
+    if (this.#known.size === 0) return;
+    const { topic } = packet;
+    if (topic.startsWith('$SYS/')) return;
+    const levels = topic.split('/');
+    const isLane = couldHear(topic);
+    let to: number[] | null = null;
+    for (const [neighbour, { lane, other }] of this.#known) {
+      const heard = matchesAny(lane, levels) || (!isLane && matchesAny(other, levels));
+      if (heard) to = [...(to ?? []), neighbour];
+    }
+    if (to !== null && !this.#line.carry(to, carried(packet))) this.#missed();
+  }
+
+  #count(topic: string, by: 1 | -1): void {
+    if (topic.startsWith('$SYS/') || couldHear(topic)) return;
+    const kind = kindOf(topic);
+    const before = this.#kinds.get(kind) ?? 0;
+    if (before + by > 0) this.#kinds.set(kind, before + by);
+    else this.#kinds.delete(kind);
+    if (before === 0 || before + by === 0) this.#tell();
+  }
+
+  #tell(): void {
+    if (this.#gathering) return;
+    const telling = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+      this.#gathering = null;
+      const interests = this.#interests();
+      const words = JSON.stringify(interests);
+      if (words === this.#told) return;
+      this.#told = words;
+      return this.#line.listening(interests);
+    });
+    this.#gathering = telling;
+    const known: Promise<void> = Promise.all([this.#unknown, telling]).then(() => {
+      if (this.#unknown === known) this.#unknown = null;
+    });
+    this.#unknown = known;
+  }
+
+  #interests(): Interests {
+    const lane = [...this.#listeners.filtersOf((clientId) => !clientId.startsWith('\0'))];
+    const other = this.#kinds.size > mostKinds ? ['#'] : [...this.#kinds.keys()];
+    return { lane, other };
+  }
+}
+
+const matchesAny = (filters: readonly (readonly string[])[], levels: readonly string[]): boolean =>
+  filters.some((filter) => filterMatches(filter, levels));
+
+/** A device's own topics are of one kind, whosever they are: thousands of devices listen to a handful of kinds. */
+export function kindOf(filter: string): string {
+  const levels = filter.split('/');
+  const at = levels[0] === '$share' ? 2 : 0;
+  if (levels[at] === 'devices' && levels.length > at + 1) levels[at + 1] = '+';
+  return levels.slice(at).join('/');
+}
+
+function carried(packet: CarriedPacket): CarriedPacket {
+  const { cmd, topic, payload, qos, retain, dup, properties } = packet;
+  const { brokerId, brokerCounter, messageExpiry, clientId, nl } = packet;
+  return {
+    cmd,
+    topic,
+    payload,
+    qos,
+    retain,
+    dup,
+    brokerId,
+    brokerCounter,
+    ...(properties !== undefined && { properties }),
+    ...(messageExpiry !== undefined && { messageExpiry }),
+    ...(clientId !== undefined && { clientId }),
+    ...(nl !== undefined && { nl }),
+  };
+}

@@ -1,0 +1,92 @@
+/** What leaves towards one client: in order, within its Receive Maximum, each acknowledged to whoever sent it. */
+import { parser } from 'mqtt-packet';
+import { expect, test } from 'vitest';
+import {
+  type Ending,
+  firstDispatchId,
+  Outbound,
+  type OutboundHost,
+} from '../../../../gateway/mqtt/outbound.ts';
+
+class Wire implements OutboundHost {
+  readonly version = 5;
+  readonly maximumPacketSize: number = 1_000;
+  readonly outboundMaximum: number = 2;
+  greeted = true;
+  // biome-ignore lint/suspicious/noExplicitAny: the tests know which fields their packet has
+  readonly packets: any[] = [];
+  readonly #parser = parser({ protocolVersion: 5 }).on('packet', (packet) => this.packets.push(packet));
+
+  write(bytes: Buffer): void {
+    this.#parser.parse(bytes);
+  }
+}
+
+const message = (text: string) => ({ topic: 'devices/d/commands/1/x', payload: Buffer.from(text) });
+const turn = () => Promise.resolve();
+
+test('no more are unacknowledged than the client takes, and they keep their order', async () => {
+  const wire = new Wire();
+  const outbound = new Outbound(wire);
+  for (const text of ['1', '2', '3', '4']) outbound.send(message(text), () => {});
+  await turn();
+  expect(wire.packets.map(({ payload }) => payload.toString())).toEqual(['1', '2']);
+  expect(outbound.acknowledge(4, wire.packets[1].messageId, 0)).toBe(true);
+  expect(wire.packets.map(({ payload }) => payload.toString())).toEqual(['1', '2', '3']);
+  expect(wire.packets.map(({ qos, dup }) => [qos, dup])).toEqual(Array(3).fill([1, false]));
+  expect(new Set(wire.packets.map(({ messageId }) => messageId)).size).toBe(3);
+  expect(Math.min(...wire.packets.map(({ messageId }) => messageId))).toBe(firstDispatchId);
+});
+
+test('whoever sent it hears how it ended', async () => {
+  const wire = new Wire();
+  const outbound = new Outbound(wire);
+  const endings: [string, Ending, number][] = [];
+  const send = (text: string) =>
+    outbound.send(message(text), (ending, code) => endings.push([text.slice(0, 1), ending, code]));
+  for (const text of ['a', 'b', 'c'.repeat(1_000), 'd', 'e']) send(text);
+  await turn();
+  outbound.acknowledge(4, wire.packets[0].messageId, 0x10);
+  outbound.acknowledge(4, wire.packets[1].messageId, 0x97);
+  outbound.close();
+  expect(endings).toEqual([
+    ['a', 'acknowledged', 0x10],
+    ['c', 'too-large', 0],
+    ['b', 'refused', 0x97],
+    ['d', 'closed', 0],
+    ['e', 'closed', 0],
+  ]);
+  send('late');
+  await turn();
+  expect(endings.at(-1)).toEqual(['l', 'closed', 0]);
+});
+
+test('nothing leaves before CONNACK', async () => {
+  const wire = new Wire();
+  wire.greeted = false;
+  const outbound = new Outbound(wire);
+  outbound.send(message('1'), () => {});
+  await turn();
+  expect(wire.packets).toEqual([]);
+  wire.greeted = true;
+  outbound.begin();
+  expect(wire.packets).toHaveLength(1);
+});
+
+test('what is sent again goes under its packet id, marked DUP', async () => {
+  const wire = new Wire();
+  const outbound = new Outbound(wire);
+  const sent: number[] = [];
+  outbound.send({ ...message('1'), again: 0xd000, sent: (packetId) => sent.push(packetId) }, () => {});
+  outbound.send({ ...message('2'), sent: (packetId) => sent.push(packetId) }, () => {});
+  await turn();
+  expect(wire.packets.map(({ dup, messageId }) => [dup, messageId])).toEqual([
+    [true, 0xd000],
+    [false, firstDispatchId],
+  ]);
+  expect(sent).toEqual([0xd000, firstDispatchId]);
+});
+
+test('what is not ours to acknowledge is left to the broker', () => {
+  expect(new Outbound(new Wire()).acknowledge(4, 7, 0)).toBe(false);
+});
