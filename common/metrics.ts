@@ -48,6 +48,13 @@ export function openMetrics() {
       'messages_missed_total',
       'Messages of QoS 0 that a subscriber missed because too much was waiting to be read by it.',
     ),
+    messagesOverflowedTotal: counter(
+      'messages_overflowed_total',
+      'Messages of QoS 1 and 2 that a session missed because too many were stored for it.',
+    ),
+    sessionsKept: gauge('sessions_kept', 'Sessions that outlive their connections, here or away.'),
+    messagesQueued: gauge('messages_queued', 'Messages of QoS 1 and 2 stored for sessions.'),
+    messagesRetained: gauge('messages_retained', 'Retained messages.'),
     backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend']),
     backendOldestPendingSeconds: gauge('backend_oldest_pending_seconds', 'Age of the oldest pending event.', [
       'backend',

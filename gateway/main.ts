@@ -1,5 +1,6 @@
 /** Builds the gateway: the only file of this tower that constructs. Opened in order, closed in reverse. */
 import type { Clock } from '#common/clock.ts';
+import type { Change } from '#common/contract/change.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
@@ -7,13 +8,15 @@ import { OpsDoor, type Probe } from '#common/ops-door.ts';
 import { DirectoryCorridor } from './admission/corridor.ts';
 import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
-import { mayRetain } from './admission/standing-right.ts';
+import { isGone, standingOf } from './admission/standing-right.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
 import { HandshakeQueue } from './door/handshake-queue.ts';
 import { OwnTicketKeys, type TicketKeys } from './door/ticket-keys.ts';
 import { HttpDoor } from './http/door.ts';
 import { MqttDoor } from './mqtt/door.ts';
 import type { NeighbourLine } from './mqtt/neighbours.ts';
+import { SessionStore } from './mqtt/store/session-store.ts';
+import { withdraw, withdrawGone } from './mqtt/store/withdrawal.ts';
 import { Eviction } from './revocation/eviction.ts';
 import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
 import { type Ownership, soleOwner } from './sessions/ownership.ts';
@@ -86,11 +89,23 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     saw: (fingerprint, nowMs) => sightings.saw(fingerprint, nowMs),
     maxLagMs: settings.upstream.maxLag,
   });
-  const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
+  const store = opened.use(
+    await SessionStore.open({
+      dataDir,
+      process: `gateway-${worker}`,
+      shared: workers > 1,
+      settings: settings.mqtt,
+      clock,
+      log,
+    }),
+  );
+  const withdrawn = (change: Change) => withdraw(store, change);
+  const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock, withdrawn });
   // Attached before the first device comes in: no revocation may fall between.
   const outlook = { directory, clock, maxLagMs: settings.upstream.maxLag };
   opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction, outlook })));
   opened.defer(clock.every(expirySweepMs, () => eviction.sweep()));
+  await withdrawGone(store, (device) => isGone(directory, device));
 
   const limits = new ConnectLimits(settings.limits, clock);
   const tickets = company?.tickets ?? opened.use(new OwnTicketKeys(clock, settings.tls.ticketLifetime));
@@ -119,7 +134,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       settings: settings.mqtt,
       intake,
       ask: line.ask,
-      mayRetain: (device, topic) => mayRetain(directory, device, topic),
+      store,
+      standing: (device) => standingOf(directory, device),
     }),
   );
   const https = opened.use(
@@ -136,6 +152,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   );
   const refresh = async () => {
     sessions.report(metrics);
+    mqtt.broker.report(metrics);
     metrics.handshakesUnderWay.set(handshakes.underWay);
     metrics.handshakesWaiting.set(handshakes.waiting);
     const lagMs = directory.lagMs();
@@ -144,6 +161,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   };
   const probes = {
     telemetry: () => telemetry.probe(),
+    sessions: () => store.probe(),
     directory: () =>
       directory.lagMs() <= settings.upstream.maxLag || 'the registry has not been heard for too long',
   };

@@ -1,39 +1,49 @@
 /** The front's hold on its session in the broker: what a device asks of it, as calls. */
-import type { Aedes, Client } from 'aedes';
+import type { Client } from 'aedes';
 import type { BrokerLink } from './broker-link.ts';
+import type { Delivery } from './delivery.ts';
 import type { Listeners } from './listeners.ts';
 import type { AskedSubscription } from './subscribe-packet.ts';
 
 /** A client of aedes with what we reach into. */
 export type LinkedClient = Client & {
   conn: BrokerLink;
-  will: unknown;
-  _will: unknown;
   subscriptions: Record<string, { qos: number }>;
   duplicates: object;
+  delivery: Delivery;
+  deliver0: (packet: { qos: number; topic: string }, done: () => void) => void;
+  _cleanStart: boolean;
 };
+
+/** How a session has left. */
+export interface Departure {
+  /** Whether its Will may leave. */
+  withWill: boolean;
+  /** Session expiry of its DISCONNECT, when it gave one. */
+  sessionExpirySeconds: number | undefined;
+}
+
+/** Told to the broker. */
+export interface AttachmentEvents {
+  /** Its Will is not to be published, whatever comes. */
+  dropWill(): void;
+  left(departure: Departure): void;
+}
 
 /** The front's hold on its session in the broker. */
 export class Attachment {
-  readonly #aedes: Aedes;
   readonly #listeners: Listeners;
   readonly #link: BrokerLink;
   readonly #client: LinkedClient;
-  readonly #left: (kept: boolean) => void;
+  readonly #on: AttachmentEvents;
+  readonly #departure: Departure = { withWill: true, sessionExpirySeconds: undefined };
   #over = false;
 
-  constructor(
-    aedes: Aedes,
-    listeners: Listeners,
-    link: BrokerLink,
-    client: LinkedClient,
-    left: (kept: boolean) => void,
-  ) {
-    this.#aedes = aedes;
+  constructor(listeners: Listeners, link: BrokerLink, client: LinkedClient, on: AttachmentEvents) {
     this.#listeners = listeners;
     this.#link = link;
     this.#client = client;
-    this.#left = left;
+    this.#on = on;
   }
 
   /** Filters of the session that are in force, restored ones included. */
@@ -72,48 +82,35 @@ export class Attachment {
   /** The broker answers with the UNSUBACK itself. */
   unsubscribe(filters: readonly string[], messageId: number, done: (error?: Error | null) => void): void {
     for (const filter of filters) this.#listeners.remove(this.#client.id, filter);
+    const finish = (error?: Error | null) => {
+      // It is not told that it hears no more what it will hear again: the connection ends.
+      if (error) this.#link.destroy();
+      done(error);
+    };
     this.#client.unsubscribe(
       { cmd: 'unsubscribe', unsubscriptions: filters, messageId } as never,
-      done as never,
+      finish as never,
     );
   }
 
   /** The device said goodbye: its Will is dropped unless it asks for it (MQTT 5, section 3.14.2.1). */
-  disconnected({
-    withWill,
-    sessionExpirySeconds,
-  }: {
-    withWill: boolean;
-    sessionExpirySeconds: number | undefined;
-  }): void {
-    const client = this.#client as unknown as {
-      _disconnected: boolean;
-      sessionExpiryInterval: number;
-      clean: boolean;
-    };
-    client._disconnected = !withWill;
-    if (sessionExpirySeconds === undefined) return;
-    client.sessionExpiryInterval = Math.min(client.sessionExpiryInterval, sessionExpirySeconds);
-    client.clean = client.sessionExpiryInterval === 0;
+  disconnected({ withWill, sessionExpirySeconds }: Departure): void {
+    this.#departure.sessionExpirySeconds = sessionExpirySeconds;
+    if (!withWill) this.silence();
   }
 
   /** No Will: neither now nor after a delay. */
   silence(): void {
-    this.#client.will = null;
-    this.#client._will = null;
-    const { id } = this.#client;
-    const persistence = (this.#aedes as unknown as { persistence: { delWill(of: object): Promise<unknown> } })
-      .persistence;
-    persistence.delWill({ id, brokerId: this.#aedes.id }).catch(() => {
-      // There was none, or the store is gone with the process.
-    });
+    if (!this.#departure.withWill) return;
+    this.#departure.withWill = false;
+    this.#on.dropWill();
   }
 
-  /** The connection is over. `kept` says whether the session may outlive it. */
-  leave(kept: boolean): void {
+  /** The connection is over. */
+  leave(): void {
     if (this.#over) return;
     this.#over = true;
     this.#link.destroy();
-    this.#left(kept);
+    this.#on.left(this.#departure);
   }
 }

@@ -10,6 +10,7 @@ export interface Will {
   readonly payload: Buffer;
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
+  readonly properties: Properties;
 }
 
 export interface Connect {
@@ -105,9 +106,9 @@ function readWill(reader: PacketReader, flags: number, level: number, settings: 
     return null;
   }
   if (qos === 3) throw malformed('Will QoS is 3'); // [MQTT-3.1.2-12]
-  if (level === 5) readProperties(reader, 'will', settings.maxUserProperties);
+  const properties = level === 5 ? readProperties(reader, 'will', settings.maxUserProperties) : noProperties;
   const topic = reader.text();
   checkTopicName(topic, settings);
   const payload = Buffer.from(reader.binary());
-  return { topic, payload, qos: qos as 0 | 1 | 2, retain };
+  return { topic, payload, qos: qos as 0 | 1 | 2, retain, properties };
 }

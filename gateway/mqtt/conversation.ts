@@ -159,8 +159,16 @@ export class Conversation {
       return true;
     }
     // The payload is copied: the broker keeps it longer than the socket's buffer lives.
-    const { device } = speaker;
-    const message = { topic: route.topic, payload: Buffer.from(payload), qos, retain, properties, device };
+    const { device, clientId } = speaker;
+    const message = {
+      topic: route.topic,
+      payload: Buffer.from(payload),
+      qos,
+      retain,
+      properties,
+      device,
+      clientId,
+    };
     if (qos === 0) {
       broker.publish(message, () => {});
       return true;

@@ -9,9 +9,13 @@ import { SessionStore, type SessionStoreOptions } from '../../gateway/mqtt/store
 export const sessionStoreDefaults = {
   process: 'gateway',
   shared: false,
-  queue: { maxMessages: 1000, maxBytes: 4 * 1024 * 1024 },
-  retained: { maxMessages: 1000, maxBytes: 4 * 1024 * 1024 },
-  maxBytes: 1024 * 1024 * 1024,
+  settings: {
+    maxStoredMessages: 1000,
+    maxStoredSize: 4 * 1024 * 1024,
+    maxRetainedMessages: 1000,
+    maxRetainedSize: 4 * 1024 * 1024,
+    maxStoreSize: 1024 * 1024 * 1024,
+  },
   clock: systemClock,
   log: pino({ level: 'silent' }),
 };

@@ -18,6 +18,8 @@ export class Checkpointer implements AsyncDisposable {
     if (this.#underway) return this.#underway.promise;
     this.#underway = Promise.withResolvers<void>();
     const { promise } = this.#underway;
+    // Somebody waits for it: the process stays until then.
+    this.#thread.ref();
     this.#thread.postMessage('checkpoint');
     return promise;
   }
@@ -25,6 +27,7 @@ export class Checkpointer implements AsyncDisposable {
   #finish(problem: string | null): void {
     const underway = this.#underway;
     this.#underway = null;
+    this.#thread.unref();
     if (problem === null) underway?.resolve();
     else underway?.reject(new Error(`The log of the sessions could not be checkpointed: ${problem}.`));
   }
@@ -33,6 +36,7 @@ export class Checkpointer implements AsyncDisposable {
     await this.#underway?.promise.catch(() => {
       // Its caller has heard of it.
     });
+    this.#thread.ref();
     const ended = new Promise<void>((resolve) => this.#thread.once('exit', () => resolve()));
     this.#thread.postMessage('close');
     await ended;

@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import type Database from 'better-sqlite3';
 import type { Cancel, Clock } from '#common/clock.ts';
 import type { Logger } from '#common/log.ts';
+import type { MqttSettings } from '../../settings.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { GroupCommit } from './group-commit.ts';
 import { IncomingTable } from './incoming-table.ts';
-import { MessageQueue, type QueueLimits } from './message-queue.ts';
-import { type RetainedLimits, RetainedTable } from './retained-table.ts';
+import { MessageQueue } from './message-queue.ts';
+import { RetainedTable } from './retained-table.ts';
 import { openSessionFile } from './schema.ts';
 import { SessionIndex } from './session-index.ts';
 import { SessionTable } from './session-table.ts';
@@ -20,13 +21,15 @@ export interface SessionStoreOptions {
   process: string;
   /** Whether other processes may have the file open. */
   shared: boolean;
-  queue: QueueLimits;
-  retained: RetainedLimits;
-  /** Most bytes of the file. */
-  maxBytes: number;
+  settings: StoreSettings;
   clock: Clock;
   log: Logger;
 }
+
+export type StoreSettings = Pick<
+  MqttSettings,
+  'maxStoredMessages' | 'maxStoredSize' | 'maxRetainedMessages' | 'maxRetainedSize' | 'maxStoreSize'
+>;
 
 /** What has expired goes so often; sessions and Wills are looked at more often, by who publishes them. */
 const sweepMs = 60_000;
@@ -50,7 +53,7 @@ export class SessionStore implements AsyncDisposable {
   readonly #cancel: Cancel;
 
   private constructor(options: SessionStoreOptions, db: Database.Database, path: string) {
-    const { clock, log, process } = options;
+    const { clock, log, process, settings } = options;
     this.#db = db;
     this.clock = clock;
     this.#checkpointer = new Checkpointer(path);
@@ -65,8 +68,14 @@ export class SessionStore implements AsyncDisposable {
     this.#commit = commit;
     this.index = new SessionIndex(db, options.shared);
     this.subscriptions = new SubscriptionTable(db, commit, this.index);
-    this.queue = new MessageQueue(db, commit, options.queue);
-    this.retained = new RetainedTable(db, commit, options.retained);
+    this.queue = new MessageQueue(db, commit, {
+      maxMessages: settings.maxStoredMessages,
+      maxBytes: settings.maxStoredSize,
+    });
+    this.retained = new RetainedTable(db, commit, {
+      maxMessages: settings.maxRetainedMessages,
+      maxBytes: settings.maxRetainedSize,
+    });
     this.incoming = new IncomingTable(db, commit);
     this.wills = new WillTable(db, commit);
     const { index, queue, wills } = this;
@@ -83,7 +92,7 @@ export class SessionStore implements AsyncDisposable {
     const db = openSessionFile(path);
     // From here on nobody waits for a lock where devices are heard.
     db.pragma('busy_timeout = 0');
-    db.pragma(`max_page_count = ${Math.ceil(options.maxBytes / pageBytes)}`);
+    db.pragma(`max_page_count = ${Math.ceil(options.settings.maxStoreSize / pageBytes)}`);
     const store = new SessionStore(options, db, path);
     try {
       const nowMs = options.clock.now();

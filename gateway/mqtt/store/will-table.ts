@@ -60,10 +60,14 @@ export class WillTable {
     this.#statements.put.run(clientId, epoch, device, process, ...row);
   }
 
-  /** Within a job: there is a new connection. A delay that is still running ends, either way. */
+  /**
+   * Within a job: there is a new connection. A Will without a delay leaves with the connection that had it; a delay that is
+   * still running ends, with the Will or without it.
+   */
   replaced(clientId: string, goesOn: boolean, nowMs: number): void {
-    if (goesOn) this.#statements.dropDelayed.run(clientId);
-    this.#statements.dueNow.run(nowMs, clientId);
+    const { dropDelayed, dueNow } = this.#statements;
+    if (goesOn) dropDelayed.run(clientId);
+    else dueNow.run(nowMs, clientId, nowMs, nowMs);
   }
 
   /** The connection has ended without a goodbye: due after its delay, no later than its session ends. */
@@ -144,7 +148,9 @@ function prepare(db: Database.Database) {
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     dropDelayed: db.prepare('DELETE FROM wills WHERE client_id = ? AND delay_ms > 0'),
-    dueNow: db.prepare('UPDATE wills SET due_ms = min(coalesce(due_ms, ?1), ?1) WHERE client_id = ?2'),
+    dueNow: db.prepare(
+      'UPDATE wills SET due_ms = ? WHERE client_id = ? AND delay_ms > 0 AND coalesce(due_ms, ?) >= ?',
+    ),
     due: db.prepare(
       'UPDATE wills SET due_ms = ? + min(delay_ms, ?) WHERE client_id = ? AND epoch = ? AND due_ms IS NULL',
     ),
@@ -156,7 +162,7 @@ function prepare(db: Database.Database) {
     allDue: db.prepare<[number, number], Row>(
       `SELECT ${columns} FROM wills WHERE due_ms <= ? ORDER BY due_ms LIMIT ?`,
     ),
-    claim: db.prepare('UPDATE wills SET due_ms = ? WHERE id = ?'),
+    claim: db.prepare('UPDATE wills SET due_ms = ?, delay_ms = 0 WHERE id = ?'),
     published: db.prepare('DELETE FROM wills WHERE id = ?'),
     ofClient: db.prepare<[string], Row>(
       `SELECT ${columns} FROM wills WHERE client_id = ? ORDER BY id DESC LIMIT 1`,
