@@ -3,7 +3,7 @@
  * shares one transaction and one wait. The commit itself writes to the log in the page cache, which costs microseconds;
  * the wait is an fdatasync of the log by libuv. Decision 10 says why that is enough.
  */
-import { closeSync, fdatasync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import type { Statement } from 'better-sqlite3';
 import type { Clock } from '#common/clock.ts';
@@ -11,6 +11,9 @@ import { Fault } from '#common/fault.ts';
 
 /** Moves the log into the database, in a thread of its own. */
 export type Checkpoint = () => Promise<void>;
+
+/** Resolves the wait for the disk: `fdatasync`. */
+export type Sync = (descriptor: number, done: (error: Error | null) => void) => void;
 
 interface Job {
   readonly run: () => unknown;
@@ -28,6 +31,7 @@ export interface GroupCommitOptions {
   path: string;
   clock: Clock;
   checkpoint: Checkpoint;
+  sync: Sync;
   /** Told of every failure of the disk. */
   failed: (error: Error) => void;
 }
@@ -197,7 +201,7 @@ export class GroupCommit {
 
   #sync(promised: Job[]): void {
     this.#syncing = true;
-    fdatasync(this.#log, (error) => {
+    this.#options.sync(this.#log, (error) => {
       this.#syncing = false;
       if (error) {
         for (const job of promised) job.reject(unavailable(error));

@@ -1,4 +1,5 @@
 /** The store of sessions: one SQLite file, which several processes may have open, and the parts that know its tables. */
+import { fdatasync } from 'node:fs';
 import { join } from 'node:path';
 import type Database from 'better-sqlite3';
 import type { Cancel, Clock } from '#common/clock.ts';
@@ -64,7 +65,7 @@ export class SessionStore implements AsyncDisposable {
       log.error({ error: error.message }, 'The file of the sessions could not be written.');
     };
     const checkpoint = () => this.#checkpointer.run();
-    const commit = new GroupCommit({ db, path, clock, checkpoint, failed });
+    const commit = new GroupCommit({ db, path, clock, checkpoint, sync: fdatasync, failed });
     this.#commit = commit;
     this.index = new SessionIndex(db, options.shared);
     this.subscriptions = new SubscriptionTable(db, commit, this.index);
