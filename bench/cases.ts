@@ -8,6 +8,7 @@ import type { Fingerprint } from '#common/identity.ts';
 import { openRegistryApi } from '../cli/registry-api.ts';
 import { FileDirectory } from '../registry/store/directory.ts';
 import { Store } from '../registry/store/store.ts';
+import { commands } from './command-case.ts';
 import { use } from './compare.ts';
 import { connect, resumption, storm } from './connect-case.ts';
 import { enrollment } from './enrollment-case.ts';
@@ -127,4 +128,5 @@ export const cases = {
   lookup,
   status,
   enrollment,
+  commands,
 } as const;

@@ -2,6 +2,7 @@
  * The load generator, in a process of its own: connections and messages, the same for every server under test. It is told
  * what to do over IPC and answers with what it saw.
  */
+import { performance } from 'node:perf_hooks';
 import tls from 'node:tls';
 import { backoffMs } from '#common/backoff.ts';
 import { systemClock } from '#common/clock.ts';
@@ -36,6 +37,10 @@ export type Order =
     }
   /** All connections are lost at once, and come back as devices do: after a random pause, resuming, with back-off. */
   | { readonly do: 'storm'; readonly withinMs: number }
+  /** Every connection subscribes to its commands, at a rate. */
+  | { readonly do: 'listen'; readonly rate: number }
+  /** How long each command took, whose payload says when it was sent; since the last time. Milliseconds. */
+  | { readonly do: 'heard' }
   | { readonly do: 'watch' }
   | { readonly do: 'disconnect' };
 
@@ -44,6 +49,7 @@ const payload = 'x'.repeat(64);
 let target: Target;
 let identities: Identity[] = [];
 let connections: Connection[] = [];
+let latenciesMs: number[] = [];
 const closedAt = new Map<string, number>();
 /** The last TLS session of every device. */
 const sessions = new Map<string, Buffer>();
@@ -91,6 +97,7 @@ class Connection {
       onSession: (session) => sessions.set(this.id, session),
       onSecure: () => {},
       onConnack: (code) => settle(code === 0 ? undefined : new Error(`CONNACK ${code}`)),
+      onMessage: (body) => latenciesMs.push(wallMs() - Number(body)),
       onAcknowledged: () => this.#acknowledged(),
       onClosed: (why) => {
         closedAt.set(this.id, clock.now());
@@ -164,6 +171,20 @@ async function obey(order: Order): Promise<unknown> {
     }
     case 'storm':
       return storm(order.withinMs);
+    case 'listen': {
+      const startMs = clock.elapsed();
+      for (const [index, { client, id }] of connections.entries()) {
+        const dueMs = startMs + (index * 1000) / order.rate;
+        if (clock.elapsed() < dueMs) await clock.sleep(Math.max(1, dueMs - clock.elapsed()));
+        client.subscribe(`devices/${id}/commands/#`, 1);
+      }
+      return null;
+    }
+    case 'heard': {
+      const heard = latenciesMs;
+      latenciesMs = [];
+      return heard;
+    }
     case 'watch':
       return [...closedAt];
     case 'disconnect':
@@ -199,6 +220,9 @@ async function storm(withinMs: number): Promise<{ elapsedMs: number; attempts: n
   const { user, system } = process.cpuUsage(before);
   return { elapsedMs: clock.elapsed() - startMs, attempts, cpuMs: (user + system) / 1000 };
 }
+
+/** Milliseconds since 1970 with fractions: the same in every process of this machine. */
+const wallMs = (): number => performance.timeOrigin + performance.now();
 
 const sum = (): number => connections.reduce((total, { acknowledged }) => total + acknowledged, 0);
 

@@ -18,8 +18,10 @@ import { type FleetgateServer, Generator, startFleetgate, startMosquitto } from 
 const asked = process.argv.slice(2).filter((word) => !word.startsWith('-'));
 const keep = process.argv.includes('--keep');
 const wanted = Object.keys(cases).filter((name) => asked.length === 0 || asked.includes(name));
-const fleets: Record<string, number> = { memory: 10_000, storm: 10_000, revoke: 5_000 };
-const fleetSize = Math.max(...wanted.map((name) => fleets[name] ?? 1_200));
+const fleets: Record<string, number> = { memory: 10_000, storm: 10_000, revoke: 5_000, commands: 5_000 };
+/** Fewer, to try a case out; its figures say less then. */
+const mostDevices = Number(process.env.BENCH_DEVICES ?? Number.POSITIVE_INFINITY);
+const fleetSize = Math.min(mostDevices, Math.max(...wanted.map((name) => fleets[name] ?? 1_200)));
 
 /** The fleet, enrolled through the API; the keys and CSRs are made before, so that this measures the registry. */
 async function enrollFleet({

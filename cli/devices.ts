@@ -1,11 +1,15 @@
 /** `fleetgate devices` and `certificates`: who is there, and who is put out. */
 import type { Command } from 'commander';
+import type { MessageLimits } from '#common/contract/message-limits.ts';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
+import type { Suspicion } from '#common/contract/suspicion.ts';
 import { Fault } from '#common/fault.ts';
 import { type BulkFlags, revokeMany } from './bulk-revocation.ts';
 import { importCommand } from './import.ts';
+import { limitsOf, limitsText } from './message-limits.ts';
 import { allItems, asked, type NounFlags, verb, withRegistry } from './noun.ts';
 import { facts, paint, table } from './output.ts';
+import { suspicionLines } from './suspicion.ts';
 
 interface Device {
   id: string;
@@ -14,6 +18,8 @@ interface Device {
   role: string | null;
   assignedRole: string | null;
   attributes: Record<string, string>;
+  limits: MessageLimits | null;
+  suspicion: Suspicion | null;
   updatedAt: string;
 }
 
@@ -76,6 +82,7 @@ export function deviceCommands(program: Command): void {
       withRegistry(flags, async (api, output) => {
         const device = await api.call<DeviceDetails>('GET', `/v1/devices/${encodeURIComponent(id)}`);
         output.answer(device, () => [
+          ...suspicionLines(device),
           ...facts([
             ['device', device.id],
             ['fleet', device.fleet],
@@ -91,6 +98,7 @@ export function deviceCommands(program: Command): void {
                 .map(([name, value]) => `${name}=${value}`)
                 .join(' ') || 'none',
             ],
+            ['limits', limitsText(device.limits)],
           ]),
           '',
           ...table(
@@ -105,9 +113,20 @@ export function deviceCommands(program: Command): void {
         ]);
       }),
     );
+  verb(devices.command('limits <device> <windows>'), 'devices limits pump-1 100/s,2000/min,1MiB/s')
+    .description('how much it may send; none goes by its fleet and role again, unlimited lifts what they say')
+    .action((id: string, windows: string, flags: NounFlags) =>
+      withRegistry(flags, async (api, output) => {
+        const body = { limits: limitsOf(windows) };
+        const device = await api.call<DeviceDetails>('PATCH', `/v1/devices/${encodeURIComponent(id)}`, body);
+        output.answer(device, () => [
+          `Limits of ${id}: ${limitsText(device.limits)}; its sessions go on by them.`,
+        ]);
+      }),
+    );
   const acts = [
     ['disable', 'disabled', 'keep a device out until it is enabled again, and end its connections'],
-    ['enable', 'enabled', 'let a disabled device in again'],
+    ['enable', 'enabled', 'let a disabled or quarantined device in again, and end a suspicion'],
   ] as const;
   for (const [act, done, meaning] of acts) {
     verb(devices.command(`${act} <device>`), `devices ${act} pump-1`)

@@ -1,6 +1,8 @@
 /** `fleetgate fleets` and `tokens`: who may be enrolled where. */
 import { type Command, CommanderError } from 'commander';
+import type { MessageLimits } from '#common/contract/message-limits.ts';
 import { type BulkFlags, revokeMany } from './bulk-revocation.ts';
+import { limitsOf, limitsText } from './message-limits.ts';
 import { type NounFlags, usageCode, verb, withRegistry } from './noun.ts';
 import { facts, table } from './output.ts';
 import { renewalsCommand } from './renewals.ts';
@@ -12,6 +14,7 @@ interface Fleet {
   approval: string;
   grace: string;
   skew: string;
+  limits: MessageLimits | null;
   createdAt: string;
   devices?: Record<string, number>;
 }
@@ -22,6 +25,7 @@ interface FleetTerms {
   approval?: string;
   grace?: string;
   skew?: string;
+  limits?: string;
 }
 
 interface Token {
@@ -56,7 +60,7 @@ export function fleetCommands(program: Command): void {
           throw new CommanderError(
             2,
             usageCode,
-            'Say what to change: --role, --profile, --approval, --grace, --skew.',
+            'Say what to change: --role, --profile, --approval, --grace, --skew, --limits.',
           );
         const fleet = await api.call<Fleet>('PATCH', `/v1/fleets/${encodeURIComponent(id)}`, terms);
         output.answer(fleet, () => factsOf(fleet));
@@ -108,12 +112,16 @@ const termsFlags = (command: Command): Command =>
     .option('--profile <profile>', 'what their certificates are like')
     .option('--approval <how>', 'automatic, or manual: an operator approves each enrollment')
     .option('--grace <duration>', 'how long an expired certificate is still good for renewal')
-    .option('--skew <duration>', 'the same for one that is not valid yet');
+    .option('--skew <duration>', 'the same for one that is not valid yet')
+    .option(
+      '--limits <windows>',
+      'how much each may send, such as 100/s,2000/min,1MiB/s; none takes it back, unlimited lifts what the role says',
+    );
 
-const termsOf = ({ role, profile, approval, grace, skew }: FleetTerms): FleetTerms =>
-  Object.fromEntries(
-    Object.entries({ role, profile, approval, grace, skew }).filter(([, value]) => value !== undefined),
-  );
+const termsOf = ({ role, profile, approval, grace, skew, limits }: FleetTerms): Record<string, unknown> => {
+  const terms = { role, profile, approval, grace, skew, limits: limits && limitsOf(limits) };
+  return Object.fromEntries(Object.entries(terms).filter(([, value]) => value !== undefined));
+};
 
 const factsOf = (fleet: Fleet, more: [string, string][] = []): string[] =>
   facts([
@@ -123,6 +131,7 @@ const factsOf = (fleet: Fleet, more: [string, string][] = []): string[] =>
     ['approval', fleet.approval],
     ['grace', fleet.grace],
     ['skew', fleet.skew],
+    ['limits', limitsText(fleet.limits)],
     ['created', fleet.createdAt],
     ...more,
   ]);

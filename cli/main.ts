@@ -33,6 +33,7 @@ const loaders: Record<string, () => Promise<Commands>> = {
   roles: policies,
   operators: async () => (await import('./operators.ts')).operatorCommands,
   anchors: async () => (await import('./anchors.ts')).anchorCommands,
+  commands: async () => (await import('./commands.ts')).commandCommands,
   devices: async () => (await import('./devices.ts')).deviceCommands,
   issuers: async () => (await import('./issuers.ts')).issuerCommands,
   certificates: async () => (await import('./devices.ts')).certificateCommands,

@@ -34,9 +34,10 @@ const several = (value: string, before: string[] = []): string[] => [...before, 
 
 /** What the file says of the role. Faults `malformed`. */
 function documentIn(file: string): Omit<RoleDocument, 'name'> {
-  const { rules, severalSessions = false, lastWord } = JSON.parse(readFileSync(file, 'utf8')) as RoleDocument;
+  const document = JSON.parse(readFileSync(file, 'utf8')) as RoleDocument;
+  const { rules, severalSessions = false, lastWord, limits } = document;
   if (!Array.isArray(rules)) throw new Fault('malformed', `${file} has no list of rules.`);
-  return { rules, severalSessions, ...(lastWord !== undefined && { lastWord }) };
+  return { rules, severalSessions, ...(lastWord !== undefined && { lastWord }), ...(limits && { limits }) };
 }
 
 const ruleText = ({ allow, pattern, maxQos, retain, methods }: RoleRule): string =>

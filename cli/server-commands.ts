@@ -9,6 +9,7 @@ interface ServerFlags {
   config?: string;
   host?: string;
   name?: string;
+  workers?: string;
   logLevel?: string;
   mqttsPort?: string;
   httpsPort?: string;
@@ -25,6 +26,7 @@ const configurationOf = (flags: ServerFlags) =>
     data: flags.data,
     host: flags.host,
     name: flags.name,
+    workers: flags.workers === undefined ? undefined : Number(flags.workers),
     'log.level': flags.logLevel,
     'mqtt.port': port(flags.mqttsPort),
     'https.port': port(flags.httpsPort),
@@ -38,7 +40,11 @@ async function serve(running: Running, tell: () => void): Promise<void> {
   const signal = untilSignal();
   process.stdout.write(`ready ${JSON.stringify(running.where)}\n`);
   tell();
-  await signal;
+  const failed = await Promise.race([signal.then(() => undefined), running.failed]);
+  if (failed) {
+    await running[Symbol.asyncDispose]();
+    throw failed;
+  }
   process.stderr.write('Shutting down: sessions are told, the spool is flushed.\n');
   await running[Symbol.asyncDispose]();
 }
@@ -55,8 +61,9 @@ const registryPorts = (command: Command): Command =>
     .option('--registry-port <port>', 'registry door (default 9443; 0 takes a free one)')
     .option('--pki-port <port>', 'PKI door (default 8080)');
 
-const gatewayPorts = (command: Command): Command =>
+const gatewayDoors = (command: Command): Command =>
   command
+    .option('--workers <count>', 'processes that hear devices (default 1; 0 is one a core)')
     .option('--mqtts-port <port>', 'MQTTS door (default 8883)')
     .option('--https-port <port>', 'HTTPS door for devices (default 8443)');
 
@@ -64,7 +71,7 @@ const opsPort = (command: Command): Command =>
   command.option('--ops-port <port>', 'metrics and probes (default 9464)');
 
 export function serverCommands(program: Command): void {
-  opsPort(gatewayPorts(registryPorts(common(program.command('up')))))
+  opsPort(gatewayDoors(registryPorts(common(program.command('up')))))
     .description('run registry and gateway together; needs nothing else')
     .addHelpText('after', '\nExample:\n  fleetgate up --data ./data --mqtts-port 8883')
     .action(async (flags: ServerFlags) => {
@@ -91,7 +98,7 @@ export function serverCommands(program: Command): void {
     .addHelpText('after', '\nExample:\n  fleetgate registry --data ./registry --host 0.0.0.0')
     .action(async (flags: ServerFlags) => serve(await runRegistry(configurationOf(flags)), () => {}));
 
-  opsPort(gatewayPorts(common(program.command('gateway'))))
+  opsPort(gatewayDoors(common(program.command('gateway'))))
     .description('run a gateway that follows a registry elsewhere')
     .requiredOption('--registry <url>', 'the registry to follow')
     .option('--ca <file>', 'CA bundle of the registry; for the first start')

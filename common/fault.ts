@@ -53,6 +53,7 @@ export const faultKinds = [
   'quarantined',
   'will-not-allowed',
   'topic-invalid',
+  'topic-alias',
   'topic-not-allowed',
   'receive-maximum',
   'quota-exceeded',

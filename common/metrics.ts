@@ -3,6 +3,7 @@
  * No label ever holds a device id. docs/metrics.md lists the same names, and a law compares the two.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { commandStates } from './contract/command.ts';
 import { eventClasses } from './contract/event.ts';
 import { protocols } from './contract/receipt.ts';
 import { faultKinds } from './fault.ts';
@@ -14,8 +15,13 @@ export function openMetrics() {
   const registry = new Registry();
   const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
     new Counter({ name: `fleetgate_${name}`, help, labelNames, registers: [registry] });
-  const gauge = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
-    new Gauge({ name: `fleetgate_${name}`, help, labelNames, registers: [registry] });
+  /** `aggregator` says what the gauge of several workers together is. */
+  const gauge = <L extends string>(
+    name: string,
+    help: string,
+    labelNames: L[] = [],
+    aggregator: 'sum' | 'max' | 'min' = 'sum',
+  ) => new Gauge({ name: `fleetgate_${name}`, help, labelNames, aggregator, registers: [registry] });
   const histogram = <L extends string>(name: string, help: string, buckets: number[], labelNames: L[] = []) =>
     new Histogram({ name: `fleetgate_${name}`, help, buckets, labelNames, registers: [registry] });
 
@@ -31,6 +37,16 @@ export function openMetrics() {
       'handshakes_dropped_total',
       'Connections whose place in the queue for a handshake went to a later one of their network.',
     ),
+    takeoversTotal: counter(
+      'takeovers_total',
+      'Sessions that a newer one of the same client id has ended, by whether it came from the same address.',
+      ['address'],
+    ),
+    flappingBansTotal: counter(
+      'flapping_bans_total',
+      'Times that a device was kept out for coming too often.',
+    ),
+    clonesSuspectedTotal: counter('clones_suspected_total', 'Times that a device was thought to be two.'),
     messagesAcceptedTotal: counter('messages_accepted_total', 'Events that became durable.', [
       'class',
       'protocol',
@@ -52,13 +68,28 @@ export function openMetrics() {
       'messages_overflowed_total',
       'Messages of QoS 1 and 2 that a session missed because too many were stored for it.',
     ),
-    sessionsKept: gauge('sessions_kept', 'Sessions that outlive their connections, here or away.'),
-    messagesQueued: gauge('messages_queued', 'Messages of QoS 1 and 2 stored for sessions.'),
-    messagesRetained: gauge('messages_retained', 'Retained messages.'),
-    backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend']),
-    backendOldestPendingSeconds: gauge('backend_oldest_pending_seconds', 'Age of the oldest pending event.', [
-      'backend',
-    ]),
+    sessionsKept: gauge('sessions_kept', 'Sessions that outlive their connections, here or away.', [], 'max'),
+    messagesQueued: gauge('messages_queued', 'Messages of QoS 1 and 2 stored for sessions.', [], 'max'),
+    messagesRetained: gauge('messages_retained', 'Retained messages.', [], 'max'),
+    messagesWithheldTotal: counter(
+      'messages_withheld_total',
+      'Messages that were not sent to a subscriber: longer than it takes, or expired.',
+      ['reason'],
+    ),
+    commandsTotal: counter('commands_total', 'Commands to devices.', ['result']),
+    commandsPending: gauge('commands_pending', 'Commands that wait for their devices.'),
+    commandSeconds: histogram(
+      'command_seconds',
+      'From the acceptance of a command to the acknowledgement of its device.',
+      latencyBuckets,
+    ),
+    backendUp: gauge('backend_up', '1 while the last delivery went well.', ['backend'], 'min'),
+    backendOldestPendingSeconds: gauge(
+      'backend_oldest_pending_seconds',
+      'Age of the oldest pending event.',
+      ['backend'],
+      'max',
+    ),
     enrollmentsTotal: counter('enrollments_total', 'Enrollments.', ['result', 'reason']),
     renewalsTotal: counter('renewals_total', 'Renewals.', ['result', 'reason']),
     certificates: gauge('certificates', 'Certificates in the registry.', ['state']),
@@ -94,9 +125,14 @@ export function openMetrics() {
     directoryLagSeconds: gauge(
       'directory_lag_seconds',
       'How long ago the directory was last known to be complete.',
+      [],
+      'max',
     ),
+    workers: gauge('workers', 'Processes that hear devices.', [], 'max'),
+    workerRestartsTotal: counter('worker_restarts_total', 'Workers started in place of one that had ended.'),
   };
 
+  metrics.workers.set(1);
   for (const protocol of protocols) {
     metrics.connections.set({ protocol }, 0);
     metrics.connectsTotal.inc({ protocol, result: 'admitted', reason: 'none' }, 0);
@@ -104,7 +140,11 @@ export function openMetrics() {
     for (const eventClass of eventClasses)
       metrics.messagesAcceptedTotal.inc({ class: eventClass, protocol }, 0);
   }
+  for (const reason of ['too-large', 'expired']) metrics.messagesWithheldTotal.inc({ reason }, 0);
   for (const reason of faultKinds) metrics.messagesRefusedTotal.inc({ reason }, 0);
+  for (const result of commandStates)
+    metrics.commandsTotal.inc({ result: result === 'queued' ? 'sent' : result }, 0);
+  for (const address of ['same', 'other']) metrics.takeoversTotal.inc({ address }, 0);
   metrics.enrollmentsTotal.inc({ result: 'issued', reason: 'none' }, 0);
   metrics.enrollmentsTotal.inc({ result: 'pending', reason: 'approval-pending' }, 0);
   for (const reason of faultKinds) metrics.enrollmentsTotal.inc({ result: 'refused', reason }, 0);

@@ -1,14 +1,15 @@
 /** The ops door: metrics for Prometheus, and probes that tell the truth. Plain HTTP, for inside networks only. */
 import { createServer, type Server } from 'node:http';
-import type { Metrics } from './metrics.ts';
 
 /** Why something is not ready, or true. */
-export type Probe = () => true | string;
+export type Probe = () => true | string | Promise<true | string>;
 
 export interface OpsDoorOptions {
   host: string;
   port: number;
-  metrics: Metrics;
+  /** A socket that listens already: then `host` and `port` are not asked. */
+  fd?: number;
+  metrics: { readonly registry: { readonly contentType: string; metrics(): Promise<string> } };
   /** What must be true to be ready. */
   probes: Readonly<Record<string, Probe>>;
   /** Brings the metrics up to date before they are read. */
@@ -24,14 +25,12 @@ export class OpsDoor implements AsyncDisposable {
     this.port = (server.address() as { port: number }).port;
   }
 
-  static async open({ host, port, metrics, probes, refresh }: OpsDoorOptions): Promise<OpsDoor> {
+  static async open({ host, port, fd, metrics, probes, refresh }: OpsDoorOptions): Promise<OpsDoor> {
     const answer = async (url: string): Promise<{ status: number; type: string; body: string }> => {
       if (url === '/livez') return { status: 200, type: 'application/json', body: '{"live":true}' };
       if (url === '/readyz') {
-        const reasons = Object.entries(probes).flatMap(([name, probe]) => {
-          const said = probe();
-          return said === true ? [] : [{ name, reason: said }];
-        });
+        const asked = Object.entries(probes).map(async ([name, probe]) => ({ name, reason: await probe() }));
+        const reasons = (await Promise.all(asked)).filter(({ reason }) => reason !== true);
         const ready = reasons.length === 0;
         return {
           status: ready ? 200 : 503,
@@ -56,7 +55,7 @@ export class OpsDoor implements AsyncDisposable {
     });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(port, host, resolve);
+      server.listen(fd === undefined ? { port, host } : { fd }, resolve);
     });
     return new OpsDoor(server);
   }

@@ -1,6 +1,7 @@
 /** Builds the gateway: the only file of this tower that constructs. Opened in order, closed in reverse. */
 import type { Clock } from '#common/clock.ts';
 import type { Change } from '#common/contract/change.ts';
+import type { CommandOffer } from '#common/contract/command.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
@@ -9,10 +10,16 @@ import { DirectoryCorridor } from './admission/corridor.ts';
 import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
 import { isGone, standingOf } from './admission/standing-right.ts';
+import { CommandDesk } from './commands/desk.ts';
+import { Replies } from './commands/replies.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
 import { HandshakeQueue } from './door/handshake-queue.ts';
+import { Proxied } from './door/proxied.ts';
 import { OwnTicketKeys, type TicketKeys } from './door/ticket-keys.ts';
 import { HttpDoor } from './http/door.ts';
+import { CloneWatch } from './limits/clone-watch.ts';
+import { Flapping } from './limits/flapping.ts';
+import { Meters } from './limits/meters.ts';
 import { MqttDoor } from './mqtt/door.ts';
 import type { NeighbourLine } from './mqtt/neighbours.ts';
 import { SessionStore } from './mqtt/store/session-store.ts';
@@ -21,7 +28,7 @@ import { Eviction } from './revocation/eviction.ts';
 import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
 import { type Ownership, soleOwner } from './sessions/ownership.ts';
 import { Sessions } from './sessions/sessions.ts';
-import type { GatewaySettings } from './settings.ts';
+import type { GatewaySettings, LimitSettings, ProxySettings } from './settings.ts';
 import { leftoverSpools, spoolLabel } from './telemetry/leftover-spools.ts';
 import { Telemetry } from './telemetry/telemetry.ts';
 import { Sightings } from './upstream/sightings.ts';
@@ -31,6 +38,8 @@ export interface GatewayOptions {
   host: string;
   name: string;
   settings: GatewaySettings;
+  /** Descriptors of sockets that listen already, for the doors that have one. */
+  sockets?: { readonly mqtts?: number; readonly https?: number; readonly ops?: number };
   line: RegistryLine;
   metrics: Metrics;
   log: Logger;
@@ -63,7 +72,7 @@ const expirySweepMs = 5_000;
 
 /** Faults `conflict` when another process has the spool. Doors open last, when all behind them is ready. */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
-  const { dataDir, host, name, settings, line, metrics, log, clock, company } = options;
+  const { dataDir, host, name, settings, sockets, line, metrics, log, clock, company } = options;
   const { directory, doors } = line;
   await using opened = new AsyncDisposableStack();
 
@@ -80,6 +89,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     new Sightings({ ask: line.ask, clock, log, intervalMs: settings.upstream.sightingInterval }),
   );
   const introduction = new Introduction({ directory, ask: line.ask, limits: settings.limits, clock });
+  const flapping = flappingOf(settings.limits, clock, metrics);
   const corridor = new DirectoryCorridor({
     directory,
     introduction,
@@ -87,6 +97,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
     clock,
     saw: (fingerprint, nowMs) => sightings.saw(fingerprint, nowMs),
+    conduct: flapping && ((entry) => flapping.judge(entry)),
     maxLagMs: settings.upstream.maxLag,
   });
   const store = opened.use(
@@ -101,9 +112,13 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   );
   const withdrawn = (change: Change) => withdraw(store, change);
   const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock, withdrawn });
+  const { ask } = line;
+  const commands = opened.use(new CommandDesk({ ask, clock, log }));
+  const replies = new Replies({ ask, most: settings.mqtt.maxReplies });
+  const takeOffer = (command: CommandOffer | null) => commands.offer(command);
   // Attached before the first device comes in: no revocation may fall between.
   const outlook = { directory, clock, maxLagMs: settings.upstream.maxLag };
-  opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction, outlook })));
+  opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction, outlook, takeOffer })));
   opened.defer(clock.every(expirySweepMs, () => eviction.sweep()));
   await withdrawGone(store, (device) => isGone(directory, device));
 
@@ -111,6 +126,9 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const tickets = company?.tickets ?? opened.use(new OwnTicketKeys(clock, settings.tls.ticketLifetime));
   const onDropped = () => metrics.handshakesDroppedTotal.inc();
   const handshakes = new HandshakeQueue({ limits: settings.limits, clock, onDropped });
+  const { messageRatePatience: patienceMs, connections: size } = settings.limits;
+  const clones = new CloneWatch({ settings: settings.clones, ask: line.ask, clock, log, metrics, size });
+  const meters = new Meters({ clock, clones, patienceMs, size });
   const door = {
     host,
     reusePort: company !== undefined,
@@ -124,14 +142,23 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
     corridor,
     sessions,
+    meters,
+    clones,
     ownership: company?.ownership ?? soleOwner,
     neighbours: company?.neighbours ?? null,
+    commands,
+    replies,
   };
+  const { proxyTimeout: timeoutMs, maxProxyHeader: maxHeader } = settings.limits;
+  const proxiedBy = (proxy: ProxySettings) =>
+    proxy.from.length === 0 ? undefined : new Proxied({ ...proxy, timeoutMs, maxHeader, clock });
   const { intake } = telemetry;
   const mqtt = opened.use(
     await MqttDoor.open({
       ...door,
       settings: settings.mqtt,
+      fd: sockets?.mqtts,
+      proxied: proxiedBy(settings.mqtt.proxy),
       intake,
       ask: line.ask,
       store,
@@ -142,6 +169,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     await HttpDoor.open({
       ...door,
       settings: settings.https,
+      fd: sockets?.https,
+      proxied: proxiedBy(settings.https.proxy),
       topics: settings.mqtt,
       ask: line.ask,
       enrollRatePerAddress: settings.limits.enrollRatePerAddress,
@@ -167,16 +196,17 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   };
   const ops = company
     ? undefined
-    : opened.use(await OpsDoor.open({ host, port: settings.ops.port, metrics, probes, refresh }));
+    : opened.use(
+        await OpsDoor.open({ host, port: settings.ops.port, fd: sockets?.ops, metrics, probes, refresh }),
+      );
 
   const stack = opened.move();
   const close = () => stack.disposeAsync();
-  const url = (scheme: string, port: number) => `${scheme}://${reachable(host)}:${port}`;
   return {
     urls: {
-      mqtts: url('mqtts', mqtt.port),
-      https: url('https', https.port),
-      ...(ops && { ops: url('http', ops.port) }),
+      mqtts: urlOf('mqtts', host, mqtt.port),
+      https: urlOf('https', host, https.port),
+      ...(ops && { ops: urlOf('http', host, ops.port) }),
     },
     ports: { mqtts: mqtt.port, https: https.port },
     refresh,
@@ -186,8 +216,22 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
+/** Null when nobody is counted. */
+function flappingOf(limits: LimitSettings, clock: Clock, metrics: Metrics): Flapping | null {
+  const { flappingConnects: connects, flappingWindow, flappingBan, flappingLongestBan } = limits;
+  if (connects === 0) return null;
+  return new Flapping({
+    clock,
+    connects,
+    windowMs: flappingWindow,
+    banMs: flappingBan,
+    longestBanMs: flappingLongestBan,
+    onBan: () => metrics.flappingBansTotal.inc(),
+  });
+}
+
 /** A wildcard address is reached by loopback; an IPv6 address stands in brackets. */
-function reachable(host: string): string {
+export function urlOf(scheme: string, host: string, port: number): string {
   const address = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  return address.includes(':') ? `[${address}]` : address;
+  return `${scheme}://${address.includes(':') ? `[${address}]` : address}:${port}`;
 }

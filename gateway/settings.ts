@@ -3,6 +3,21 @@
 import Type, { type Static } from 'typebox';
 import { Count, Duration, Flag, Port, Section, Size, Text } from '#common/config/schema.ts';
 
+const proxySettings = Section(
+  {
+    from: Type.Array(Type.String(), {
+      default: [],
+      description:
+        'Addresses and ranges of proxies that say by PROXY header for whom they connect; none: nobody does.',
+    }),
+    required: Flag(
+      true,
+      'Whether, when there are proxies, connections without a header and from elsewhere are turned away.',
+    ),
+  },
+  'Proxies in front of the door.',
+);
+
 export const mqttSettings = Section(
   {
     port: Port(8883, 'Port of the MQTTS door.'),
@@ -49,12 +64,15 @@ export const mqttSettings = Section(
     ),
     maxRenewals: Count(500, 'Most renewals under way over all sessions; more are told to try again.'),
     maxCsrSize: Size('16KiB', 'Longest CSR of a renewal over a session, in DER.'),
+    maxCommandsInFlight: Count(16, 'Most unacknowledged commands of one session.'),
+    maxReplies: Count(1000, 'Most replies to commands on their way to the registry at once.'),
     maxWillSize: Size('8KiB', 'Longest Will payload.'),
     maxQueuedSize: Size(
       '4MiB',
       'Most bytes that wait in memory to be read by one subscriber; beyond it misses QoS 0, and is closed at QoS 1 and 2.',
     ),
     drainTimeout: Duration('5s', 'A device that does not read what is sent to it for so long is closed.'),
+    proxy: proxySettings,
   },
   'The MQTTS door.',
 );
@@ -67,6 +85,10 @@ export const httpsSettings = Section(
     maxBatchEvents: Count(10_000, 'Most events of one batch.'),
     maxEnrollBody: Size('64KiB', 'Longest body of one EST request or renewal.'),
     maxEnrollUnderway: Count(200, 'Most EST requests and renewals that wait for the registry at once.'),
+    maxPolls: Count(20_000, 'Most requests that wait for commands at once.'),
+    maxPollsPerDevice: Count(2, 'Most requests of one device that wait for commands at once.'),
+    maxPollWait: Duration('60s', 'Longest that a request waits for commands.'),
+    maxPollCommands: Count(16, 'Most commands of one answer.'),
     headersTimeout: Duration('10s', 'A request whose headers have not arrived by then is closed.'),
     requestTimeout: Duration('60s', 'A request whose body has not arrived by then is closed.'),
     keepAliveTimeout: Duration('75s', 'An idle connection is closed after so long.'),
@@ -75,6 +97,7 @@ export const httpsSettings = Section(
       description:
         'Origins of web pages that may open MQTT over WebSocket, as `https://app.example`; those of this very host may.',
     }),
+    proxy: proxySettings,
   },
   'The HTTPS door for devices, for MQTT too.',
 );
@@ -109,6 +132,8 @@ export const limitSettings = Section(
       'Most EST requests and renewals a second of one address; bursts of twice that pass.',
     ),
     handshakeTimeout: Duration('10s', 'A TLS handshake that is not done by then is ended.'),
+    proxyTimeout: Duration('3s', 'A PROXY header that is not whole by then is not waited for.'),
+    maxProxyHeader: Size('4KiB', 'Longest PROXY header of version 2, behind its first 16 bytes.'),
     helloTimeout: Duration('3s', 'A connection that has not sent a byte by then is ended.'),
     handshakes: Count(
       2000,
@@ -120,6 +145,24 @@ export const limitSettings = Section(
       'Most connections that wait for their handshake, shared out like the handshakes; whoever exceeds its share loses the one that waits longest.',
       4,
     ),
+    flappingConnects: Count(
+      0,
+      'Most MQTT connects of one device in the window; one that exceeds them is kept out for a while. 0 counts nobody; 30 suits most fleets.',
+      0,
+    ),
+    flappingWindow: Duration('1m', 'The window of `flappingConnects`.'),
+    flappingBan: Duration(
+      '1m',
+      'How long a device is kept out that has come too often; twice as long each time it goes on like that.',
+    ),
+    flappingLongestBan: Duration(
+      '1h',
+      'Longest that it is kept out, and how long it has to behave to begin anew.',
+    ),
+    messageRatePatience: Duration(
+      '2m',
+      'A device that has sent more than its limits of messages or bytes for so long is ended.',
+    ),
     maxIntroductions: Count(200, 'Most certificates of foreign CAs that are being made known at once.'),
     introductionTimeout: Duration('10s', 'A registry that has not answered for one by then is away.'),
     strangersPerAddress: Count(
@@ -129,6 +172,25 @@ export const limitSettings = Section(
     journalSize: Count(10_000, 'Admissions at the door that are kept in memory, and as many refusals.'),
   },
   'Limits before and at the door.',
+);
+
+export const cloneSettings = Section(
+  {
+    threshold: Count(
+      20,
+      'Score at which a device is reported as being two; each return to a network that was just taken over adds 1. 0 watches nobody.',
+      0,
+    ),
+    halfLife: Duration('1h', 'After so long half of a score is left.'),
+    sequence: Type.String({
+      default: '',
+      pattern: '^[a-z0-9-]{0,64}$',
+      description:
+        'Name of the MQTT 5 user property and HTTP header in which devices count their messages; empty where they do not.',
+    }),
+    quarantine: Flag(false, 'Whether a device that is reported is kept out until an operator enables it.'),
+  },
+  'Devices whose certificate seems to be used by two.',
 );
 
 export const spoolSettings = Section(
@@ -223,6 +285,7 @@ export const gatewaySettings = {
   https: httpsSettings,
   ops: opsSettings,
   limits: limitSettings,
+  clones: cloneSettings,
   spool: spoolSettings,
   tls: tlsSettings,
   upstream: upstreamSettings,
@@ -231,9 +294,11 @@ export const gatewaySettings = {
 };
 
 export type MqttSettings = Static<typeof mqttSettings>;
+export type ProxySettings = Static<typeof proxySettings>;
 export type HttpsSettings = Static<typeof httpsSettings>;
 export type OpsSettings = Static<typeof opsSettings>;
 export type LimitSettings = Static<typeof limitSettings>;
+export type CloneSettings = Static<typeof cloneSettings>;
 export type SpoolSettings = Static<typeof spoolSettings>;
 export type TlsSettings = Static<typeof tlsSettings>;
 export type UpstreamSettings = Static<typeof upstreamSettings>;
@@ -247,6 +312,7 @@ export interface GatewaySettings {
   readonly https: HttpsSettings;
   readonly ops: OpsSettings;
   readonly limits: LimitSettings;
+  readonly clones: CloneSettings;
   readonly spool: SpoolSettings;
   readonly tls: TlsSettings;
   readonly upstream: UpstreamSettings;

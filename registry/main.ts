@@ -28,6 +28,8 @@ export interface RegistryOptions {
   dataDir: string;
   host: string;
   settings: RegistrySettings;
+  /** Descriptors of sockets that listen already, for the doors that have one. */
+  sockets?: { readonly registry?: number; readonly pki?: number; readonly ops?: number };
   trustDomain: string;
   metrics: Metrics;
   log: Logger;
@@ -43,6 +45,8 @@ export interface RegistryOptions {
 export interface Registry extends AsyncDisposable {
   /** For a gateway in the same process. */
   readonly line: RegistryLine;
+  /** Where the directory is kept, for other processes of this machine to read. */
+  readonly directoryFile: string;
   readonly urls: { readonly registry: string; readonly pki: string; readonly ops?: string };
   /** PEM bundle: root and issuing CAs. */
   readonly caFile: string;
@@ -52,7 +56,7 @@ export interface Registry extends AsyncDisposable {
 
 /** Faults `conflict` when another process holds the folder or wrote it with a newer program. */
 export async function openRegistry(options: RegistryOptions): Promise<Registry> {
-  const { dataDir, host, settings, metrics, log, clock, observe = () => {} } = options;
+  const { dataDir, host, settings, sockets, metrics, log, clock, observe = () => {} } = options;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await using opened = new AsyncDisposableStack();
 
@@ -61,7 +65,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const certification = await openCertification(options, ground, opened);
   const { doors, issuers, pkiUrl } = certification;
   const nouns = await openNouns({ ...options, observe }, ground, certification, opened);
-  const { enrollment, renewal, fleets, profiles, sightings, foreign, apiTokens } = nouns;
+  const { enrollment, renewal, fleets, profiles, sightings, suspicions, foreign, apiTokens } = nouns;
 
   const adminTokenFile = join(dataDir, 'admin.token');
   await nouns.roles.seed();
@@ -89,8 +93,13 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
     staple: stapleDesk(ocsp),
     est: (ask) => est.answer(ask),
     sighted: ({ sightings: seen }) => sightings.report(seen),
+    suspect: (report, gateway) => suspicions.suspect(report, gateway),
     renew: ({ chain, csr }, gateway) =>
       renewal.renew(chain.map(fromBase64), fromBase64(csr), `gateway:${gateway}`),
+    commands: (ask) => nouns.commandDelivery.waitingFor(ask),
+    'commands-waiting': ({ devices }) => nouns.commandDelivery.whoHasSome(devices),
+    'command-progress': ({ progress }) => nouns.commandDelivery.report(progress),
+    'command-reply': (reply, gateway) => nouns.commandReplies.record(reply, gateway),
     introduce: ({ chain }, gateway) => foreign.introductions.introduce(chain, gateway),
   });
 
@@ -106,6 +115,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const door = opened.use(
     await RegistryDoor.open({
       host,
+      fd: sockets?.registry,
       settings: settings.registry,
       doors,
       callers,
@@ -120,11 +130,14 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   const ops =
     options.opsPort === undefined
       ? undefined
-      : opened.use(await OpsDoor.open({ host, port: options.opsPort, metrics, probes, refresh }));
+      : opened.use(
+          await OpsDoor.open({ host, port: options.opsPort, fd: sockets?.ops, metrics, probes, refresh }),
+        );
 
   const stack = opened.move();
   const close = () => stack.disposeAsync();
   return {
+    directoryFile: store.path,
     line: {
       directory,
       doors,

@@ -34,6 +34,13 @@ export const registrySettings = Section(
       '5s',
       'Longest that a revocation waits for the gateways to report closed connections.',
     ),
+    maxCommandsPerDevice: Count(100, 'Most commands that wait for one device.'),
+    maxCommandSize: Size('64KiB', 'Longest payload of a command, and of a reply.'),
+    commandTtl: Duration('1h', 'How long a command lives when its sender does not say.'),
+    maxCommandTtl: Duration('7d', 'Longest time to live of a command.'),
+    maxCommandWait: Duration('60s', 'Longest that a call waits for the reply to a command.'),
+    maxCommandWaits: Count(1000, 'Most calls that wait for replies at once.'),
+    commandRetention: Duration('7d', 'How long a command can be looked up after its time to live.'),
   },
   'The registry door.',
 );

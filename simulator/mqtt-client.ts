@@ -20,6 +20,8 @@ export interface MqttClientOptions {
   onConnack(code: number): void;
   /** A QoS 1 or 2 publish was acknowledged; its packet id. */
   onAcknowledged(packetId: number): void;
+  /** A message to which it has subscribed; of QoS 1 it is acknowledged when this returns. */
+  onMessage?(payload: Buffer): void;
   /** Once, with the DISCONNECT reason or the error, if there was one. */
   onClosed(why: string): void;
 }
@@ -89,6 +91,15 @@ export class SimulatedMqttClient {
     this.#socket.write(packet);
   }
 
+  /** Subscribes at QoS 1; the answer is not waited for. */
+  subscribe(filter: string, packetId: number): void {
+    if (this.#over) return;
+    const name = Buffer.from(filter);
+    const properties = this.#options.version === 5 ? [0] : [];
+    const body = [...word(packetId), ...properties, ...word(name.length), ...name, 1];
+    this.#socket.write(Buffer.from([0x82, ...varint(body.length), ...body]));
+  }
+
   ping(): void {
     if (!this.#over) this.#socket.write(pingreq);
   }
@@ -132,10 +143,29 @@ export class SimulatedMqttClient {
         if (byte < 0x80) break;
       }
       if (next + length > data.length) break;
-      this.#take(data[at]! >> 4, data.subarray(next, next + length));
+      const body = data.subarray(next, next + length);
+      if (data[at]! >> 4 === 3) this.#hear(data[at]!, body);
+      else this.#take(data[at]! >> 4, body);
       at = next + length;
     }
     if (at < data.length) this.#rest = data.subarray(at);
+  }
+
+  #hear(head: number, body: Buffer): void {
+    const qos = (head >> 1) & 3;
+    let at = 2 + body.readUInt16BE(0);
+    const packetId = qos > 0 ? body.readUInt16BE(at) : 0;
+    if (qos > 0) at += 2;
+    if (this.#options.version === 5) {
+      let length = 0;
+      for (let shift = 0, byte = 0x80; byte >= 0x80; shift += 7) {
+        byte = body[at++]!;
+        length |= (byte & 0x7f) << shift;
+      }
+      at += length;
+    }
+    this.#options.onMessage?.(body.subarray(at));
+    if (qos === 1 && !this.#over) this.#socket.write(Buffer.from([0x40, 2, ...word(packetId)]));
   }
 
   #take(type: number, body: Buffer): void {

@@ -19,6 +19,8 @@ export const changeKinds = [
   'device-changed',
   'device-disabled',
   'device-enabled',
+  'device-suspected',
+  'device-quarantined',
   'device-revoked',
   'device-deleted',
   'role-changed',
@@ -32,6 +34,7 @@ export const silentChanges: readonly ChangeKind[] = [
   'certificate-expired',
   'certificate-status',
   'fleet-created',
+  'device-suspected',
 ];
 
 export interface Change {

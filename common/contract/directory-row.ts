@@ -17,6 +17,8 @@ export interface EntryRow {
   issuer: string;
   status_until_ms: number | null;
   renew_after_ms: number | null;
+  /** JSON. */
+  limits: string | null;
 }
 
 const noAttributes: DirectoryEntry['attributes'] = Object.freeze({});
@@ -36,5 +38,6 @@ export function entryOf(row: EntryRow): DirectoryEntry {
     issuer: row.issuer,
     statusUntilMs: row.status_until_ms,
     renewAfterMs: row.renew_after_ms,
+    limits: row.limits === null ? null : JSON.parse(row.limits),
   };
 }

@@ -4,11 +4,12 @@
  * replica that follows the change feed.
  */
 import type { DeviceId, Fingerprint, FleetId } from '../identity.ts';
+import type { MessageLimits } from './message-limits.ts';
 
 export const certificateStates = ['reserved', 'issued', 'held', 'revoked'] as const;
 export type CertificateState = (typeof certificateStates)[number];
 
-export const deviceStates = ['active', 'pending', 'disabled', 'revoked', 'deleted'] as const;
+export const deviceStates = ['active', 'pending', 'disabled', 'quarantined', 'revoked', 'deleted'] as const;
 export type DeviceState = (typeof deviceStates)[number];
 
 /** One issued certificate and the device it speaks for. Complete and frozen: no optional facts. */
@@ -32,6 +33,8 @@ export interface DirectoryEntry {
   readonly statusUntilMs: number | null;
   /** From when on it may be renewed; null for certificates of foreign issuers. */
   readonly renewAfterMs: number | null;
+  /** How much the device may send, before what its fleet and its role say; null when nothing was said of it. */
+  readonly limits: MessageLimits | null;
 }
 
 /**
@@ -52,6 +55,8 @@ export interface FleetTerms {
   readonly graceMs: number;
   /** How long before notBefore it is so: devices whose clocks, or ours, are wrong. */
   readonly skewMs: number;
+  /** How much its devices may send, before what their role says; null when nothing was said. */
+  readonly limits: MessageLimits | null;
 }
 
 /** A CA whose certificates the directory may hold: the registry's own, or a trust anchor of somebody else's. */
@@ -97,6 +102,8 @@ export interface RoleDocument {
   readonly severalSessions: boolean;
   /** A Will on a Sparkplug NDEATH topic that the rules grant is published even when the device is cut off; false when absent. */
   readonly lastWord?: boolean;
+  /** How much whoever acts in it may send, unless its fleet or the device says otherwise. */
+  readonly limits?: MessageLimits;
 }
 
 export const httpMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;

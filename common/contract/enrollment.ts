@@ -2,8 +2,11 @@
  * What a gateway asks of its registry for a device at its doors: a certificate, or that one of a foreign CA be known.
  * Everything is JSON, DER in base64, so that it is the same call in one process and over the process line.
  */
-import type { Fingerprint } from '../identity.ts';
+import type { DeviceId, Fingerprint } from '../identity.ts';
+import type { CommandProgress, CommandReply, CommandsAnswer, CommandsAsk } from './command.ts';
 import type { DirectoryEntry } from './directory.ts';
+import type { Receipt } from './receipt.ts';
+import type { Suspect } from './suspicion.ts';
 
 /** A certificate that was issued, as every door answers it: PEM and RFC 3339. */
 export interface IssuedCertificate {
@@ -78,7 +81,22 @@ export interface LineAsks {
   readonly est: { readonly ask: EstAsk; readonly answer: EstAnswer };
   /** An OCSP answer about a door certificate of the gateway that asks (DER in base64), to be stapled. */
   readonly staple: { readonly ask: { readonly certificate: string }; readonly answer: StapleAnswer };
+  /** A device seems to be two. */
+  readonly suspect: { readonly ask: Suspect; readonly answer: Receipt };
   readonly sighted: { readonly ask: { readonly sightings: readonly Sighting[] }; readonly answer: null };
+  /** Commands that wait for a device. */
+  readonly commands: { readonly ask: CommandsAsk; readonly answer: CommandsAnswer };
+  /** For which of these devices commands wait. */
+  readonly 'commands-waiting': {
+    readonly ask: { readonly devices: readonly DeviceId[] };
+    readonly answer: { readonly devices: readonly DeviceId[] };
+  };
+  readonly 'command-progress': {
+    readonly ask: { readonly progress: readonly CommandProgress[] };
+    readonly answer: null;
+  };
+  /** Answered when it is recorded. Faults `not-found`, `command-expired`, `conflict`, `too-large`. */
+  readonly 'command-reply': { readonly ask: CommandReply; readonly answer: null };
 }
 export type LineAsk = keyof LineAsks;
 

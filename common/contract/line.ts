@@ -4,6 +4,7 @@
  */
 import type { LiveScope } from './bulk.ts';
 import type { Change } from './change.ts';
+import type { CommandOffer } from './command.ts';
 import type { Decision, DecisionQuery, Outlook } from './decision.ts';
 import type { Directory } from './directory.ts';
 import type { AskRegistry } from './enrollment.ts';
@@ -20,6 +21,11 @@ export interface GatewayPeer {
   decisions(query: DecisionQuery): Promise<Decision[]>;
   /** What would come of each certificate of a device now. */
   outlook(device: string): Promise<Outlook[]>;
+  /**
+   * A command was committed: it goes to its device at once if that is here. Null: some may have been missed, so that the
+   * gateway asks for everybody who listens. Nothing hangs on it but time: what is not delivered stays in the registry.
+   */
+  offer(command: CommandOffer | null): void;
 }
 
 /** A certificate for the doors of a gateway or of the registry, with the key that belongs to it. PEM. */
@@ -59,6 +65,7 @@ export interface RegistryLine {
 export type FeedLine =
   | { readonly change: Change }
   | { readonly heartbeat: { readonly head: number } }
+  | { readonly offer: CommandOffer | null }
   | { readonly question: Question };
 
 /** Asked over the feed, answered by `POST /v1/gateways/{name}/answers` with the same id. */

@@ -47,6 +47,7 @@ export const httpStatus = {
   quarantined: 403,
   'will-not-allowed': 403,
   'topic-invalid': 400,
+  'topic-alias': 400,
   'topic-not-allowed': 403,
   'receive-maximum': 429,
   'quota-exceeded': 429,

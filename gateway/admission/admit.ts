@@ -139,6 +139,11 @@ const entryChecks: readonly EntryCheck[] = [
         return new Fault('device-pending', 'This device waits for an operator to let it in; try again.');
       if (deviceState === 'disabled')
         return new Fault('device-disabled', 'This device is disabled; ask its operator.');
+      if (deviceState === 'quarantined')
+        return new Fault(
+          'quarantined',
+          'The certificate of this device seems to be used by two; its operator has to look at it.',
+        );
       return new Fault('device-revoked', 'This device was taken out of service.');
     },
   },

@@ -23,6 +23,8 @@ export interface DirectoryCorridorOptions {
   clock: Clock;
   /** Told of every certificate that is admitted. */
   saw: (fingerprint: Fingerprint, nowMs: number) => void;
+  /** Who could come in otherwise: why it may not now, for how it behaves; null for nothing. */
+  conduct?: ((entry: DirectoryEntry) => Fault | null) | null;
   /** Age of the directory beyond which nobody is admitted. */
   maxLagMs: number;
 }
@@ -49,15 +51,18 @@ export class DirectoryCorridor implements Corridor {
     handshake: Handshake,
     finding?: Finding,
   ): Verdict {
-    const { journal, metrics, clock, saw } = this.#options;
+    const { journal, metrics, clock, saw, conduct } = this.#options;
     // A finding that is older than what the feed has brought since is not heard.
     const entry = fresher(this.#entry(peer), finding?.entry);
-    const verdict = this.#verdict(peer, entry, clientId, finding);
+    const found = this.#verdict(peer, entry, clientId, finding);
+    const beyond = found.admitted && conduct && protocol !== 'https' ? conduct(found.entry) : null;
+    const verdict = beyond ? { ...found, admitted: false as const, fault: beyond } : found;
     const reason = verdict.admitted ? null : verdict.fault.kind;
     const nowMs = clock.now();
     const leaf = verdict.admitted ? null : leafOf(handshake);
     const { arrival } = verdict;
-    journal.add({ what: 'arrival', timeMs: nowMs, protocol, arrival, reason, beyond: null, leaf });
+    const aside = beyond?.message ?? null;
+    journal.add({ what: 'arrival', timeMs: nowMs, protocol, arrival, reason, beyond: aside, leaf });
     const result = verdict.admitted ? 'admitted' : 'refused';
     metrics.connectsTotal.inc({ protocol, result, reason: reason ?? 'none' });
     if (verdict.admitted) {
@@ -75,10 +80,16 @@ export class DirectoryCorridor implements Corridor {
     return fingerprint === null ? undefined : this.#options.directory.find(fingerprint);
   }
 
-  refuse(protocol: Protocol, peer: Peer, clientId: string | null, handshake: Handshake, fault: Fault): void {
+  refuse(
+    protocol: Protocol,
+    peer: Peer,
+    clientId: string | null,
+    handshake: Handshake | null,
+    fault: Fault,
+  ): void {
     const { journal, metrics, clock } = this.#options;
     const arrival = this.#arrival(peer, this.#entry(peer), clientId, false, undefined);
-    const [timeMs, leaf] = [clock.now(), leafOf(handshake)];
+    const [timeMs, leaf] = [clock.now(), handshake && leafOf(handshake)];
     const { kind: reason, message: beyond } = fault;
     journal.add({ what: 'arrival', timeMs, protocol, arrival, reason, beyond, leaf });
     metrics.connectsTotal.inc({ protocol, result: 'refused', reason: fault.kind });
@@ -101,12 +112,14 @@ export class DirectoryCorridor implements Corridor {
     clientId: string | null,
     finding: Finding | undefined,
   ): (Admitted | Refused) & { arrival: Arrival } {
-    const rights = entry && rightsOf(this.#options.directory.role(entry.role), entry);
+    const { directory } = this.#options;
+    const terms = entry && directory.fleet(entry.fleet);
+    const rights = entry && rightsOf(directory.role(entry.role), entry, terms);
     const arrival = this.#arrival(peer, entry, clientId, rights?.severalSessions ?? false, finding);
     const fault = refusalOf(arrival);
     if (fault || !entry || !rights) return { admitted: false, fault: fault!, entry, rights, arrival };
     if (scopeOf(arrival) === 'renewal')
-      return { admitted: true, entry, rights: rightsOf(renewalRole, entry), arrival };
+      return { admitted: true, entry, rights: rightsOf(renewalRole, entry, terms), arrival };
     return { admitted: true, entry, rights, arrival };
   }
 

@@ -1,5 +1,6 @@
 /** Roles at work: a document is compiled once, and bound to a device by filling in its variables. Denied unless granted. */
-import type { DirectoryEntry, RoleAction, RoleDocument } from '#common/contract/directory.ts';
+import type { DirectoryEntry, FleetTerms, RoleAction, RoleDocument } from '#common/contract/directory.ts';
+import { limitsInForce, type MessageLimits } from '#common/contract/message-limits.ts';
 import { renewalRole } from '#common/contract/role-defaults.ts';
 import {
   type BoundRule,
@@ -16,18 +17,20 @@ import type { Rights } from '../sessions/rights.ts';
 const nothing: RoleDocument = { name: 'nothing', rules: [], severalSessions: false };
 
 /** The rights of a device in a role. Cheap: rules are bound when they are first asked for. */
-export function rightsOf(role: RoleDocument | undefined, entry: DirectoryEntry): Rights {
-  return new RoleRights(role ?? nothing, entry);
+export function rightsOf(role: RoleDocument | undefined, entry: DirectoryEntry, terms?: FleetTerms): Rights {
+  return new RoleRights(role ?? nothing, entry, terms);
 }
 
 class RoleRights implements Rights {
   readonly #role: RoleDocument;
   readonly #entry: DirectoryEntry;
+  readonly #terms: FleetTerms | undefined;
   #bound: Partial<Record<RoleAction, readonly BoundRule[]>> | undefined;
 
-  constructor(role: RoleDocument, entry: DirectoryEntry) {
+  constructor(role: RoleDocument, entry: DirectoryEntry, terms: FleetTerms | undefined) {
     this.#role = role;
     this.#entry = entry;
+    this.#terms = terms;
   }
 
   get severalSessions(): boolean {
@@ -36,6 +39,10 @@ class RoleRights implements Rights {
 
   get renewalOnly(): boolean {
     return this.#role === renewalRole;
+  }
+
+  get limits(): MessageLimits | null {
+    return limitsInForce(this.#role.limits, this.#terms?.limits, this.#entry.limits);
   }
 
   mayPublish(topic: string, qos: number, retain: boolean): boolean {

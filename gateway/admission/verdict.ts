@@ -41,7 +41,13 @@ export interface Corridor {
   /** The rights of a live session after its entry has changed, or the fault that ends it. */
   reconsider(session: { peer: Peer; clientId: string | null }, entry: DirectoryEntry): Verdict;
   /** A refusal that came before or after the judgement: a deadline, a limit, a malformed CONNECT, a Will. */
-  refuse(protocol: Protocol, peer: Peer, clientId: string | null, handshake: Handshake, fault: Fault): void;
+  refuse(
+    protocol: Protocol,
+    peer: Peer,
+    clientId: string | null,
+    handshake: Handshake | null,
+    fault: Fault,
+  ): void;
   /** A handshake that came to nothing: written down, nothing else. */
   failed(protocol: Protocol, failure: HandshakeFailure): void;
   /** Ended before TLS for a limit: counted and written down. */

@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import tls, { type SecureContext, type TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '#common/clock.ts';
 import type { DoorCertificateSource } from '#common/contract/line.ts';
-import type { FaultKind } from '#common/fault.ts';
+import type { Fault, FaultKind } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import type { TlsSettings } from '../settings.ts';
@@ -15,6 +15,7 @@ import { shakeHands } from './handshake.ts';
 import { type HandshakeFailure, maxLeaf } from './handshake-failure.ts';
 import type { HandshakeQueue } from './handshake-queue.ts';
 import type { Peer } from './peer.ts';
+import type { Proxied } from './proxied.ts';
 import { addressOf, readPeer } from './read-peer.ts';
 import type { TicketKeys } from './ticket-keys.ts';
 
@@ -34,6 +35,12 @@ export interface ListenerOptions {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  /** A socket that listens already, handed over by whoever started us; then `host` and `port` are not asked. */
+  fd?: number;
+  /** Set when proxies are in front of the listener. */
+  proxied?: Proxied;
+  /** Turned away for what a PROXY header said, or did not; the socket is gone. */
+  onMisled: (fault: Fault, peer: Peer) => void;
   /** Refused before TLS, for the count; the socket is gone. `address` has no port. */
   onRefused: (reason: FaultKind, address: string) => void;
   /** A handshake that came to nothing; the socket is gone. */
@@ -105,36 +112,44 @@ export class Listener implements AsyncDisposable {
       });
     };
 
-    const server = createServer({ noDelay: true }, (socket) => {
-      const address = socket.remoteAddress ?? '';
-      const refusal = limits.enter(address);
+    /** Takes a place for whom the connection is made, and begins when it is its turn: by `before`, if there is one. */
+    const arrive = (socket: Socket, host: string, port: number, before?: (go: () => void) => void) => {
+      const refusal = limits.enter(host);
       if (refusal) {
         socket.destroy();
-        options.onRefused(refusal, address);
+        options.onRefused(refusal, host);
         return;
       }
       const arrival = {
         atMs: clock.elapsed(),
-        address: addressOf(socket),
+        address: addressOf(host, port),
         isLate: false,
         shaken: () => shaken(),
       };
-      const shaken = handshakes.enter(socket, address, {
-        begin: () => shake(socket, arrival),
+      const go = () => shake(socket, arrival);
+      const shaken = handshakes.enter(socket, host, {
+        begin: before ? () => before(go) : go,
         late: () => {
           arrival.isLate = true;
         },
       });
       socket.once('close', () => {
         shaken();
-        limits.leave(address);
+        limits.leave(host);
       });
-    });
+    };
+    const { proxied } = options;
+    const server = createServer(
+      { noDelay: true },
+      proxied
+        ? acceptThrough(proxied, arrive, options.onMisled)
+        : (socket) => arrive(socket, socket.remoteAddress ?? '', socket.remotePort ?? 0),
+    );
     server.on('error', (error) => log.error({ error: error.message }, 'A listener failed.'));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      const { host, port, reusePort } = options;
-      server.listen({ host, port, reusePort, backlog }, () => {
+      const { host, port, reusePort, fd } = options;
+      server.listen(fd === undefined ? { host, port, reusePort, backlog } : { fd }, () => {
         server.off('error', reject);
         resolve();
       });
@@ -151,6 +166,43 @@ export class Listener implements AsyncDisposable {
     this.#stopRenewing();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
+}
+
+/** Accepts behind proxies: from those that are listed, for whom they say; from others, for themselves or not at all. */
+function acceptThrough(
+  proxied: Proxied,
+  arrive: (socket: Socket, host: string, port: number, before?: (go: () => void) => void) => void,
+  onMisled: ListenerOptions['onMisled'],
+): (socket: Socket) => void {
+  return (socket) => {
+    const { remoteAddress: host, remotePort: port = 0 } = socket;
+    // Reset before it was accepted, as health checks do: nobody is there any more.
+    if (host === undefined) return void socket.destroy();
+    const turnAway = (fault: Fault) => {
+      socket.destroy();
+      onMisled(fault, {
+        address: addressOf(host, port),
+        fingerprint: null,
+        resumed: false,
+        tlsVersion: 'none',
+      });
+    };
+    if (proxied.lists(host)) {
+      proxied.hear(socket, (said) => {
+        if (said instanceof Error) return turnAway(said);
+        if (!socket.destroyed) arrive(socket, said?.address ?? host, said?.port ?? port);
+      });
+      return;
+    }
+    // By its own address it is limited like anybody, so that nobody fills the journal with what is refused here.
+    arrive(socket, host, port, (go) => {
+      if (!proxied.isOptional) return turnAway(proxied.unlisted());
+      proxied.suspect(socket, (said) => {
+        if (said instanceof Error) turnAway(said);
+        else if (!socket.destroyed) go();
+      });
+    });
+  };
 }
 
 /** Names of protocols as RFC 7301, section 3.1, has them: each behind its length. */

@@ -14,14 +14,13 @@ export function readPeer(socket: TLSSocket, address: string): Peer {
   };
 }
 
+/** Address and port as one word, IPv6 in brackets. */
+export const addressOf = (host: string, port: number): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host || 'unknown'}:${port}`;
+
 /** The address of `addressOf` without port and brackets; one that has neither as it is. */
 export function hostOf(address: string): string {
   if (address.startsWith('[')) return address.slice(1, address.indexOf(']'));
   const first = address.indexOf(':');
   return first === address.lastIndexOf(':') && first >= 0 ? address.slice(0, first) : address;
-}
-
-export function addressOf(socket: { remoteAddress?: string; remotePort?: number }): string {
-  const { remoteAddress = 'unknown', remotePort = 0 } = socket;
-  return remoteAddress.includes(':') ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
 }

@@ -38,8 +38,9 @@ export interface WireReader {
 export const tlsOf = (wire: Wire): TLSSocket =>
   wire instanceof TLSSocket ? wire : (wire as WrappedWire).tls;
 
-/** To be called once, before any read. */
+/** To be called once, before any read. When the other side has said all it will, the wire is done. */
 export function readWire(wire: Wire, reader: WireReader): void {
   if (wire instanceof TLSSocket) readInPlace(wire, (chunk) => reader.heard(chunk));
   else (wire as WrappedWire).readTo(reader);
+  wire.on('end', () => wire.destroy());
 }

@@ -9,15 +9,21 @@ import { Fault } from '#common/fault.ts';
 import { problemHeaders, problemOf } from '#common/http/problem.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Corridor } from '../admission/verdict.ts';
+import type { CommandDesk } from '../commands/desk.ts';
+import type { Replies } from '../commands/replies.ts';
 import { agreedOnMqtt, httpsDoorNames } from '../door/alpn.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
 import type { Peer } from '../door/peer.ts';
+import { hostOf } from '../door/read-peer.ts';
 import type { Wire } from '../door/wire.ts';
+import type { CloneWatch } from '../limits/clone-watch.ts';
+import type { Meters } from '../limits/meters.ts';
 import { denial } from '../sessions/rights.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import type { Intake } from '../telemetry/intake.ts';
+import { HttpCommands } from './commands.ts';
 import { Enrollment } from './enrollment.ts';
 import { Receive } from './receive.ts';
 import { renewalPath, targetOf } from './routes.ts';
@@ -33,7 +39,7 @@ export interface MqttAnnex {
 
 export type HttpDoorOptions = Omit<
   ListenerOptions,
-  'port' | 'door' | 'onConnection' | 'onRefused' | 'onFailed' | 'alpn'
+  'port' | 'door' | 'onConnection' | 'onRefused' | 'onFailed' | 'onMisled' | 'alpn'
 > & {
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
@@ -41,7 +47,11 @@ export type HttpDoorOptions = Omit<
   sessions: Sessions;
   intake: Intake;
   audience: Audience;
+  meters: Meters;
+  clones: CloneWatch;
   ask: AskRegistry;
+  commands: CommandDesk;
+  replies: Replies;
   enrollRatePerAddress: number;
   mqtt: MqttAnnex;
 };
@@ -93,7 +103,7 @@ export class HttpDoor implements AsyncDisposable {
         requireHostHeader: true,
         shouldUpgradeCallback: isForMqtt,
       },
-      (request, response) => void desk.serve(guests.get(request.socket)!.guest, request, response),
+      (request, response) => void desk.serve(guests.get(request.socket)!, request, response),
     );
     // It never listens itself, and would not look after its deadlines without being told so.
     server.emit('listening');
@@ -123,6 +133,7 @@ export class HttpDoor implements AsyncDisposable {
       alpn: httpsDoorNames,
       onRefused: (reason, address) => options.corridor.turnedAway('https', address, reason),
       onFailed: (failure) => options.corridor.failed('https', failure),
+      onMisled: (fault, peer) => options.corridor.refuse('https', peer, null, null, fault),
       onConnection: (socket, peer, acceptedAtMs) => {
         if (agreedOnMqtt(socket)) return mqtt.take(socket, peer, acceptedAtMs);
         open.add(socket);
@@ -165,20 +176,22 @@ function guestOf(socket: TLSSocket, peer: Peer, options: HttpDoorOptions): Guest
 class Desk {
   readonly #receive: Receive;
   readonly #enrollment: Enrollment;
+  readonly #commands: HttpCommands;
   readonly #options: HttpDoorOptions;
 
   constructor(options: HttpDoorOptions) {
     this.#options = options;
     this.#receive = new Receive(options);
+    this.#commands = new HttpCommands(options);
     this.#enrollment = new Enrollment({ ...options, ratePerAddress: options.enrollRatePerAddress });
   }
 
-  async serve(guest: Guest, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (isEstPath(request.url ?? '')) return this.#serveEst(request, response);
+  async serve({ peer, guest }: Arrived, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (isEstPath(request.url ?? '')) return this.#serveEst(peer, request, response);
     try {
       const session = await guest();
       if (session instanceof Fault) return this.#refuse(session, response, { close: true });
-      const { status, body } = await this.#answer(session, request);
+      const { status, body } = await this.#answer(session, request, response);
       send(
         response,
         status,
@@ -193,9 +206,9 @@ class Desk {
     }
   }
 
-  async #serveEst(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #serveEst(peer: Peer, request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const { status, headers, body } = await this.#enrollment.est(request);
+      const { status, headers, body } = await this.#enrollment.est(request, hostOf(peer.address));
       if (!request.complete) response.shouldKeepAlive = false;
       send(response, status, headers, request.method === 'HEAD' ? '' : body);
     } catch (thrown) {
@@ -203,9 +216,13 @@ class Desk {
     }
   }
 
-  async #answer(session: HttpSession, request: IncomingMessage): Promise<{ status: number; body: unknown }> {
+  async #answer(
+    session: HttpSession,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<{ status: number; body: unknown }> {
     const target = targetOf(request.method ?? '', request.url ?? '');
-    const path = (request.url ?? '').split('?', 1)[0]!;
+    const [path = '', search = ''] = (request.url ?? '').split('?', 2);
     if (!session.rights.mayRequest(path, request.method))
       throw denial(
         session.rights,
@@ -218,8 +235,17 @@ class Desk {
         return { status: 202, body: await this.#receive.batch(session, request) };
       case 'me':
         return { status: 200, body: me(session) };
+      case 'commands':
+        return {
+          status: 200,
+          body: await this.#commands.poll(session, new URLSearchParams(search), response),
+        };
+      case 'reply': {
+        const query = new URLSearchParams(search);
+        return { status: 200, body: await this.#commands.reply(session, target.command, query, request) };
+      }
       case 'renew':
-        return { status: 201, body: await this.#enrollment.renew(request) };
+        return { status: 201, body: await this.#enrollment.renew(request, hostOf(session.peer.address)) };
     }
   }
 

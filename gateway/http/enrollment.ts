@@ -39,17 +39,16 @@ export class Enrollment {
   }
 
   /**
-   * The registry's answer, its refusals among them. Faults `not-found`, `method-not-allowed`, `rate-limited`, `too-large`,
+   * The registry's answer, its refusals among them. `host` is where the request comes from. Faults `not-found`, `method-not-allowed`, `rate-limited`, `too-large`,
    * `unavailable`.
    */
-  async est(request: IncomingMessage): Promise<EstAnswer> {
+  async est(request: IncomingMessage, host: string): Promise<EstAnswer> {
     const { ask, settings } = this.#parts;
-    const { method = '', url = '', headers, socket } = request;
+    const { method = '', url = '', headers } = request;
     const target = estTargetOf(method, url.split('?', 1)[0]!);
-    const address = socket.remoteAddress ?? '';
     const chain = chainOf(request);
     try {
-      this.#judgeRate(address);
+      this.#judgeRate(host);
       const body = (await readBody(request, settings.maxEnrollBody)).toString('latin1');
       return await this.#bounded(() =>
         ask('est', {
@@ -58,7 +57,7 @@ export class Enrollment {
           chain,
           contentType: headers['content-type'] ?? null,
           body,
-          address,
+          address: host,
         }),
       );
     } catch (thrown) {
@@ -69,12 +68,12 @@ export class Enrollment {
   }
 
   /** `{"csr": <PEM>}`, of a device that was admitted. Faults as the registry does, and as `est`; `csr-malformed`. */
-  async renew(request: IncomingMessage): Promise<IssuedCertificate> {
+  async renew(request: IncomingMessage, host: string): Promise<IssuedCertificate> {
     const { ask, settings, metrics } = this.#parts;
     const chain = chainOf(request);
     let isHeard = false;
     try {
-      this.#judgeRate(request.socket.remoteAddress ?? '');
+      this.#judgeRate(host);
       const csr = csrIn((await readBody(request, settings.maxEnrollBody)).toString('utf8'));
       return await this.#bounded(() => {
         isHeard = true;

@@ -2,6 +2,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { EventClass } from '#common/contract/event.ts';
 import { Fault } from '#common/fault.ts';
+import type { CloneWatch } from '../limits/clone-watch.ts';
+import type { Meters } from '../limits/meters.ts';
 import type { HttpsSettings, MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import type { Intake, Waiter } from '../telemetry/intake.ts';
@@ -11,6 +13,8 @@ import type { HttpSession } from './session.ts';
 export interface ReceiveParts {
   intake: Intake;
   audience: Audience;
+  meters: Meters;
+  clones: CloneWatch;
   settings: HttpsSettings;
   topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
 }
@@ -38,9 +42,12 @@ export class Receive {
     eventClass: EventClass,
     channel: string,
   ): Promise<{ accepted: number }> {
+    const { clones } = this.#parts;
     this.#judge(session, eventClass, channel);
     const payload = await readBody(request, this.#parts.settings.maxBodySize);
     const contentType = request.headers['content-type'] ?? '';
+    if (clones.counts)
+      clones.counted(session.entry.device, session.peer, textOf(request.headers[clones.sequenceName]));
     return this.#take(session, [
       { class: eventClass, channel, contentType: contentType.slice(0, 255), payload },
     ]);
@@ -116,6 +123,11 @@ export class Receive {
         new Fault('spool-full', 'The gateway holds as much as it can; try again.', { retryAfterMs: 2000 }),
       );
     }
+    if (session.meter !== null) {
+      const bytes = items.reduce((sum, { payload }) => sum + payload.length, 0);
+      const retryAfterMs = this.#parts.meters.take(session.meter, items.length, bytes);
+      if (retryAfterMs > 0) return Promise.reject(tooMuch(retryAfterMs));
+    }
     return new Promise((resolve, reject) => {
       let left = items.length;
       const waiter: Waiter = {
@@ -135,6 +147,16 @@ export class Receive {
     });
   }
 }
+
+const textOf = (header: string | string[] | undefined): string | undefined =>
+  typeof header === 'string' ? header : undefined;
+
+const tooMuch = (retryAfterMs: number) =>
+  new Fault(
+    'message-rate',
+    'This device sends more than its role, fleet or device may; nothing was taken, try again later.',
+    { retryAfterMs },
+  );
 
 const topicOf = (device: string, eventClass: EventClass, channel: string): string =>
   `devices/${device}/${lanes[eventClass]}${channel === '' ? '' : `/${channel}`}`;

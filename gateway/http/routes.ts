@@ -1,4 +1,6 @@
 /** The paths of the HTTPS door but those of EST: one small table, matched without regular expressions over what a client sends. */
+
+import { isCommandId } from '#common/contract/command.ts';
 import type { EventClass } from '#common/contract/event.ts';
 import { Fault } from '#common/fault.ts';
 
@@ -6,7 +8,9 @@ export type Target =
   | { readonly what: 'event'; readonly class: EventClass; readonly channel: string }
   | { readonly what: 'batch' }
   | { readonly what: 'me' }
-  | { readonly what: 'renew' };
+  | { readonly what: 'renew' }
+  | { readonly what: 'commands' }
+  | { readonly what: 'reply'; readonly command: string };
 
 /**
  * What a request is for. Faults `malformed` for targets that another reader could understand otherwise (absolute form,
@@ -20,6 +24,9 @@ export function targetOf(method: string, url: string): Target {
   if (decoded === '/v1/me') return allowed(method, ['GET', 'HEAD'], { what: 'me' });
   if (decoded === renewalPath) return allowed(method, ['POST'], { what: 'renew' });
   if (decoded === '/v1/telemetry:batch') return allowed(method, ['POST'], { what: 'batch' });
+  if (decoded === commandsPath) return allowed(method, ['GET'], { what: 'commands' });
+  const command = repliedIn(decoded);
+  if (command !== null) return allowed(method, ['POST'], { what: 'reply', command });
   for (const [prefix, eventClass] of lanes) {
     if (decoded === prefix || decoded.startsWith(`${prefix}/`)) {
       const channel = decoded.slice(prefix.length + 1);
@@ -30,6 +37,15 @@ export function targetOf(method: string, url: string): Target {
   if (decoded === '/mqtt')
     throw new Fault('malformed', 'Here MQTT is spoken over a WebSocket: ask for the upgrade to it.');
   throw new Fault('not-found', `There is nothing at ${path}.`);
+}
+
+const commandsPath = '/v1/commands';
+
+/** The command in `/v1/commands/<id>/reply`. */
+function repliedIn(path: string): string | null {
+  const [, version, noun, id = '', verb, ...more] = path.split('/');
+  const fits = `/${version}/${noun}` === commandsPath && verb === 'reply' && more.length === 0;
+  return fits && isCommandId(id) ? id : null;
 }
 
 export const renewalPath = '/v1/renew';

@@ -6,6 +6,8 @@ import type { Fault } from '#common/fault.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Admitted, Corridor } from '../admission/verdict.ts';
 import type { Peer } from '../door/peer.ts';
+import type { Meter } from '../limits/meter.ts';
+import type { Meters } from '../limits/meters.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -18,6 +20,9 @@ export class HttpSession implements Session {
   readonly origin: Origin;
   entry: DirectoryEntry;
   rights: Rights;
+  /** Null for a device that nothing limits. */
+  meter: Meter | null;
+  readonly #meters: Meters;
   readonly #socket: TLSSocket;
 
   private constructor(
@@ -25,6 +30,7 @@ export class HttpSession implements Session {
     peer: Peer,
     { entry, rights }: Admitted,
     origin: Origin,
+    meters: Meters,
     nowMs: number,
   ) {
     this.#socket = socket;
@@ -32,6 +38,8 @@ export class HttpSession implements Session {
     this.entry = entry;
     this.rights = rights;
     this.origin = origin;
+    this.#meters = meters;
+    this.meter = meters.of(entry.device, rights.limits);
     this.connectedAtMs = nowMs;
   }
 
@@ -39,14 +47,14 @@ export class HttpSession implements Session {
   static admit(
     socket: TLSSocket,
     peer: Peer,
-    parts: { corridor: Corridor; sessions: Sessions; intake: Intake; clock: Clock },
+    parts: { corridor: Corridor; sessions: Sessions; intake: Intake; meters: Meters; clock: Clock },
     finding?: Finding,
   ): HttpSession | Fault {
     const verdict = parts.corridor.judge('https', peer, null, socket, finding);
     if (!verdict.admitted) return verdict.fault;
     const { fleet, device } = verdict.entry;
     const origin = parts.intake.origin(fleet, device, 'https');
-    const session = new HttpSession(socket, peer, verdict, origin, parts.clock.now());
+    const session = new HttpSession(socket, peer, verdict, origin, parts.meters, parts.clock.now());
     parts.sessions.add(session);
     socket.once('close', () => parts.sessions.remove(session));
     return session;
@@ -59,6 +67,7 @@ export class HttpSession implements Session {
   renew(entry: DirectoryEntry, rights: Rights): void {
     this.entry = entry;
     this.rights = rights;
+    this.meter = this.#meters.of(entry.device, rights.limits);
   }
 
   /** HTTP has no last word outside an answer: the next request, on a new connection, is told why. */

@@ -68,8 +68,6 @@ export async function upgrade(
   head: Buffer,
   { origins, guest, retire, take }: UpgradeParts,
 ): Promise<void> {
-  // Keep-alive is not HTTP's any more.
-  socket.setTimeout(0);
   const fault = refusalOf(request, origins);
   if (fault) return refuse(socket, fault);
   let session: HttpSession | Fault;

@@ -17,9 +17,11 @@ export interface ServerLimits {
   readonly serverKeepAliveSeconds: number | null;
   /** When the session is kept for another time than was asked for. */
   readonly sessionExpirySeconds: number | null;
+  /** When the client left its id to us [MQTT-3.2.2-16]. */
+  readonly assignedClientId: string | null;
 }
 
-/** CONNACK of 5 that admits (section 3.2.2.3): our limits, no topic aliases, no shared subscriptions. */
+/** CONNACK of 5 that admits (section 3.2.2.3): our limits, no topic aliases. */
 export function connack5(sessionPresent: boolean, limits: ServerLimits): Buffer {
   const properties: number[] = [
     0x21,
@@ -27,19 +29,22 @@ export function connack5(sessionPresent: boolean, limits: ServerLimits): Buffer 
     limits.receiveMaximum & 0xff,
     0x27,
     ...uint32(limits.maximumPacketSize),
-    0x2a,
-    0,
   ];
   if (limits.serverKeepAliveSeconds !== null) {
     properties.push(0x13, limits.serverKeepAliveSeconds >> 8, limits.serverKeepAliveSeconds & 0xff);
   }
   if (limits.sessionExpirySeconds !== null) properties.push(0x11, ...uint32(limits.sessionExpirySeconds));
+  if (limits.assignedClientId !== null) {
+    const id = Buffer.from(limits.assignedClientId);
+    properties.push(0x12, id.length >> 8, id.length & 0xff, ...id);
+  }
+  const length = lengthOf(properties.length);
   return Buffer.from([
     0x20,
-    properties.length + 3,
+    ...lengthOf(2 + length.length + properties.length),
     sessionPresent ? 1 : 0,
     0,
-    properties.length,
+    ...length,
     ...properties,
   ]);
 }
@@ -51,21 +56,28 @@ const uint32 = (value: number): number[] => [
   value & 0xff,
 ];
 
+/** Who is told: whether it wants to know why [MQTT-3.1.2-29], and how long a packet it takes [MQTT-3.1.2-24]. */
+export interface Hearer {
+  readonly wantsReasons: boolean;
+  readonly maximumPacketSize: number;
+}
+
 /** CONNACK of 5 that refuses. */
-export const connack5Refusal = (reasonCode: number, reason: string | null): Buffer =>
-  packet(0x20, [0, reasonCode], reason);
+export const connack5Refusal = (reasonCode: number, reason: string, hearer: Hearer): Buffer =>
+  packet(0x20, [0, reasonCode], reason, hearer);
 
 /** DISCONNECT of 5 (section 3.14); 3.1.1 has none from the server. */
-export const disconnect5 = (reasonCode: number, reason: string | null): Buffer =>
-  packet(0xe0, [reasonCode], reason);
+export const disconnect5 = (reasonCode: number, reason: string, hearer: Hearer): Buffer =>
+  packet(0xe0, [reasonCode], reason, hearer);
 
 /** PUBACK (0x40) or PUBREC (0x50) with a reason, in 5. */
 export const refusedPublish5 = (
   type: 0x40 | 0x50,
   packetId: number,
   reasonCode: number,
-  reason: string | null,
-): Buffer => packet(type, [packetId >> 8, packetId & 0xff, reasonCode], reason);
+  reason: string,
+  hearer: Hearer,
+): Buffer => packet(type, [packetId >> 8, packetId & 0xff, reasonCode], reason, hearer);
 
 /** PUBACK (0x40), PUBREC (0x50) or PUBCOMP (0x70) without more. */
 export const bareAcknowledgement = (type: 0x40 | 0x50 | 0x70, packetId: number): Buffer =>
@@ -75,12 +87,33 @@ export const bareAcknowledgement = (type: 0x40 | 0x50 | 0x70, packetId: number):
 export const unknownPacketId5 = (packetId: number): Buffer =>
   Buffer.from([0x70, 3, packetId >> 8, packetId & 0xff, 0x92]);
 
+/** PUBREL (section 3.6). */
+export const pubrel = (packetId: number): Buffer => Buffer.from([0x62, 2, packetId >> 8, packetId & 0xff]);
+
+/** PUBREL for an identifier that nobody knows: 0x92 in 5 (section 3.6.2.1), the plain one in 3.1.1. */
+export const pubrelOfUnknown = (packetId: number, version: 4 | 5): Buffer =>
+  version === 4 ? pubrel(packetId) : Buffer.from([0x62, 3, packetId >> 8, packetId & 0xff, 0x92]);
+
 export const pingresp = Buffer.from([0xd0, 0]);
 
 /** SUBACK (section 3.9). */
 export function suback(packetId: number, codes: readonly number[], version: 4 | 5): Buffer {
   const body = [packetId >> 8, packetId & 0xff, ...(version === 5 ? [0] : []), ...codes];
   return Buffer.concat([Buffer.from([0x90]), lengthOf(body.length), Buffer.from(body)]);
+}
+
+/** SUBACK of 5 with codes that refuse, and why. */
+export const refusedSuback5 = (
+  packetId: number,
+  codes: readonly number[],
+  reason: string,
+  hearer: Hearer,
+): Buffer => packet(0x90, [packetId >> 8, packetId & 0xff], reason, hearer, codes);
+
+/** UNSUBACK (section 3.11): 3.1.1 has no codes. */
+export function unsuback(packetId: number, codes: readonly number[], version: 4 | 5): Buffer {
+  const body = [packetId >> 8, packetId & 0xff, ...(version === 5 ? [0, ...codes] : [])];
+  return Buffer.concat([Buffer.from([0xb0]), lengthOf(body.length), Buffer.from(body)]);
 }
 
 /** PUBLISH of QoS 0 to a device: for its error topic, or the answer to a request that had correlation data (5 only). */
@@ -99,23 +132,28 @@ function correlationOf(data: Buffer | undefined): Buffer {
   return Buffer.concat([lengthOf(id.length + data.length), id, data]);
 }
 
-/** A packet of 5 whose only property is the reason string. */
-function packet(type: number, head: readonly number[], reason: string | null): Buffer {
-  const text = Buffer.from(reason ?? '');
-  const properties =
-    reason === null
-      ? Buffer.from([0])
-      : Buffer.concat([
-          lengthOf(text.length + 3),
-          Buffer.from([reasonStringId, text.length >> 8, text.length & 0xff]),
-          text,
-        ]);
-  const body = Buffer.concat([Buffer.from(head), properties]);
-  return Buffer.concat([Buffer.from([type]), lengthOf(body.length), body]);
+/** A packet of 5 whose only property is the reason string, for who wants it and takes a packet that long. */
+function packet(
+  type: number,
+  head: readonly number[],
+  reason: string,
+  { wantsReasons, maximumPacketSize }: Hearer,
+  payload: readonly number[] = [],
+): Buffer {
+  const whole = wantsReasons ? framed(type, [...head, ...reasonString(reason), ...payload]) : null;
+  return whole !== null && whole.length <= maximumPacketSize ? whole : framed(type, [...head, 0, ...payload]);
 }
 
+function reasonString(reason: string): number[] {
+  const text = Buffer.from(reason);
+  return [...lengthOf(text.length + 3), reasonStringId, text.length >> 8, text.length & 0xff, ...text];
+}
+
+const framed = (type: number, body: readonly number[]): Buffer =>
+  Buffer.from([type, ...lengthOf(body.length), ...body]);
+
 /** A variable byte integer (section 1.5.5). */
-function lengthOf(length: number): Buffer {
+export function lengthOf(length: number): Buffer {
   const bytes: number[] = [];
   for (let rest = length; ; ) {
     const digit = rest & 0x7f;

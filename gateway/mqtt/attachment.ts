@@ -1,19 +1,31 @@
 /** The front's hold on its session in the broker: what a device asks of it, as calls. */
-import type { Client } from 'aedes';
+import type { Aedes, Client } from 'aedes';
+import type { Rights } from '../sessions/rights.ts';
 import type { BrokerLink } from './broker-link.ts';
-import type { Delivery } from './delivery.ts';
+import type { BrokerStore, StoredSubscription } from './broker-store.ts';
+import type { Exchange } from './exchange.ts';
 import type { Listeners } from './listeners.ts';
+import { deliverRetained } from './retained-delivery.ts';
 import type { AskedSubscription } from './subscribe-packet.ts';
+import type { Subscriber, Subscription } from './subscriber.ts';
+import { shareOf } from './topic.ts';
 
 /** A client of aedes with what we reach into. */
 export type LinkedClient = Client & {
   conn: BrokerLink;
   subscriptions: Record<string, { qos: number }>;
   duplicates: object;
-  delivery: Delivery;
-  deliver0: (packet: { qos: number; topic: string }, done: () => void) => void;
-  _cleanStart: boolean;
 };
+
+export interface AttachmentParts {
+  readonly aedes: Aedes;
+  readonly listeners: Listeners;
+  readonly exchange: Exchange;
+  readonly store: BrokerStore;
+  readonly subscriber: Subscriber;
+  readonly link: BrokerLink;
+  readonly events: AttachmentEvents;
+}
 
 /** How a session has left. */
 export interface Departure {
@@ -27,69 +39,108 @@ export interface Departure {
 export interface AttachmentEvents {
   /** Its Will is not to be published, whatever comes. */
   dropWill(): void;
+  /** The connection is over. */
   left(departure: Departure): void;
 }
 
 /** The front's hold on its session in the broker. */
 export class Attachment {
-  readonly #listeners: Listeners;
-  readonly #link: BrokerLink;
-  readonly #client: LinkedClient;
-  readonly #on: AttachmentEvents;
+  readonly #parts: AttachmentParts;
   readonly #departure: Departure = { withWill: true, sessionExpirySeconds: undefined };
   #over = false;
 
-  constructor(listeners: Listeners, link: BrokerLink, client: LinkedClient, on: AttachmentEvents) {
-    this.#listeners = listeners;
-    this.#link = link;
-    this.#client = client;
-    this.#on = on;
+  constructor(parts: AttachmentParts) {
+    this.#parts = parts;
   }
 
   /** Filters of the session that are in force, restored ones included. */
   get filters(): string[] {
-    return Object.keys(this.#client.subscriptions);
+    return [...this.#parts.subscriber.subscriptions.keys()];
   }
 
-  /** A stored session is back: what it had subscribed to is heard again. */
-  restored(): void {
-    for (const filter of this.filters) this.#listeners.add(this.#client.id, filter);
+  /** A stored subscription is heard again, as far as the session may hear it now. */
+  restore(stored: StoredSubscription, rights: Rights): void {
+    const { subscriber, exchange, listeners } = this.#parts;
+    const { topic, qos, nl, rap, subscriptionIdentifier } = stored;
+    const most = rights.maySubscribe(topic);
+    if (most === null) return;
+    listeners.add(subscriber.clientId, topic);
+    void exchange.subscribe(subscriber, {
+      filter: topic,
+      qos: Math.min(qos, most) as 0 | 1 | 2,
+      noLocal: nl ?? false,
+      retainAsPublished: rap ?? false,
+      identifier: subscriptionIdentifier,
+    });
   }
 
-  /** An acknowledgement or a DISCONNECT of the device, as it is. */
-  inject(frame: Buffer): void {
-    this.#link.inject(frame);
+  qosOf(filter: string): 0 | 1 | 2 | undefined {
+    return this.#parts.subscriber.subscriptions.get(filter)?.qos;
   }
 
-  /** Subscribes to what was granted; `done` when it is in force. */
+  /** Subscribes to what was granted; `done` when it is in force. What is retained is sent after that. */
   subscribe(
     granted: readonly AskedSubscription[],
     subscriptionIdentifier: number | undefined,
     done: (error?: Error | null) => void,
   ): void {
-    const subscriptions = granted.map(({ filter, qos, noLocal, retainAsPublished, retainHandling }) => ({
-      topic: filter,
-      qos,
-      nl: noLocal,
-      rap: retainAsPublished,
-      rh: retainHandling,
-    }));
-    for (const { filter } of granted) this.#listeners.add(this.#client.id, filter);
-    const properties = subscriptionIdentifier === undefined ? undefined : { subscriptionIdentifier };
-    this.#client.subscribe({ subscriptions, properties } as never, done as never);
+    const { subscriber, exchange, listeners, store } = this.#parts;
+    const wanted: Subscription[] = [];
+    const known: Promise<unknown>[] = [];
+    for (const { filter, qos, noLocal, retainAsPublished, retainHandling } of granted) {
+      const subscription = { filter, qos, noLocal, retainAsPublished, identifier: subscriptionIdentifier };
+      listeners.add(subscriber.clientId, filter);
+      const isNew = !subscriber.subscriptions.has(filter);
+      known.push(exchange.subscribe(subscriber, subscription));
+      // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; never for a share (section 4.8.2).
+      const wants = retainHandling === 0 || (retainHandling === 1 && isNew);
+      if (wants && shareOf(filter) === null) wanted.push(subscription);
+    }
+    if (subscriber.stored) {
+      const stored = granted.map(storedOf(subscriptionIdentifier));
+      known.push(store.addSubscriptions({ id: subscriber.clientId }, stored));
+    }
+    Promise.all(known).then(
+      () => {
+        done();
+        void this.#deliverRetained(wanted);
+      },
+      (error: Error) => done(error),
+    );
   }
 
-  /** The broker answers with the UNSUBACK itself. */
-  unsubscribe(filters: readonly string[], messageId: number, done: (error?: Error | null) => void): void {
-    for (const filter of filters) this.#listeners.remove(this.#client.id, filter);
-    const finish = (error?: Error | null) => {
-      // It is not told that it hears no more what it will hear again: the connection ends.
-      if (error) this.#link.destroy();
-      done(error);
+  async #deliverRetained(wanted: readonly Subscription[]): Promise<void> {
+    const { aedes, store, subscriber, link } = this.#parts;
+    const parts = {
+      store,
+      newName: () => ({
+        brokerId: aedes.id,
+        brokerCounter: ++(aedes as unknown as { counter: number }).counter,
+      }),
     };
-    this.#client.unsubscribe(
-      { cmd: 'unsubscribe', unsubscriptions: filters, messageId } as never,
-      finish as never,
+    try {
+      for (const subscription of wanted) await deliverRetained(subscriber, subscription, parts);
+    } catch (error) {
+      link.destroy(error as Error);
+    }
+  }
+
+  /** Gives up subscriptions; `done` with a reason code for each: 0, or 0x11 when there was none (section 3.11.3). */
+  unsubscribe(
+    filters: readonly string[],
+    done: (error: Error | null, codes: readonly number[]) => void,
+  ): void {
+    const { subscriber, exchange, listeners, store } = this.#parts;
+    const codes = filters.map((filter) => {
+      listeners.remove(subscriber.clientId, filter);
+      return exchange.unsubscribe(subscriber, filter) ? 0 : 0x11;
+    });
+    const removed = subscriber.stored
+      ? store.removeSubscriptions({ id: subscriber.clientId }, filters)
+      : Promise.resolve();
+    removed.then(
+      () => done(null, codes),
+      (error: Error) => done(error, codes),
     );
   }
 
@@ -103,14 +154,27 @@ export class Attachment {
   silence(): void {
     if (!this.#departure.withWill) return;
     this.#departure.withWill = false;
-    this.#on.dropWill();
+    this.#parts.events.dropWill();
   }
 
   /** The connection is over. */
   leave(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#link.destroy();
-    this.#on.left(this.#departure);
+    const { link, events } = this.#parts;
+    link.destroy();
+    events.left(this.#departure);
   }
 }
+
+/** A subscription as the broker's store has it. */
+const storedOf =
+  (subscriptionIdentifier: number | undefined) =>
+  ({ filter, qos, noLocal, retainAsPublished, retainHandling }: AskedSubscription): StoredSubscription => ({
+    topic: filter,
+    qos,
+    rh: retainHandling,
+    rap: retainAsPublished,
+    nl: noLocal,
+    ...(subscriptionIdentifier === undefined ? {} : { subscriptionIdentifier }),
+  });

@@ -3,7 +3,7 @@
  * The broker's CONNACK stays here; the front has its own.
  */
 import { Duplex } from 'node:stream';
-import { type Frame, scanFrame, whole } from './frame.ts';
+import type { StoredSubscription } from './broker-store.ts';
 
 /** The front, as its link sees it. */
 export interface BrokerGuest {
@@ -15,17 +15,14 @@ export interface BrokerGuest {
   detached(): void;
 }
 
-const connack = 0x20;
-const frame: Frame = { head: 0, start: 0, end: 0 };
-
 export class BrokerLink extends Duplex {
   readonly guest: BrokerGuest;
-  /** The session was there before this connection: Session Present of CONNACK. */
+  /** Whether the session was there before, by the store; the broker would say no to one that subscribes to nothing. */
   present = false;
-  /** The session is in the store. */
-  stored = false;
-  /** What the broker has written before its CONNACK was whole. */
-  #early: Buffer | null = Buffer.alloc(0);
+  /** A stored subscription of the session, one by one before it is welcome. */
+  restored: ((stored: StoredSubscription) => void) | null = null;
+  /** The broker's CONNACK, until it is whole. */
+  #connack: Buffer | null = Buffer.alloc(0);
 
   constructor(guest: BrokerGuest) {
     super({ readableHighWaterMark: 16 * 1024, writableHighWaterMark: 64 * 1024, decodeStrings: true });
@@ -33,8 +30,8 @@ export class BrokerLink extends Duplex {
   }
 
   /** Hands a whole frame to the broker; copied, since the socket's buffer moves on. */
-  inject(bytes: Buffer): void {
-    this.push(Buffer.from(bytes));
+  inject(frame: Buffer): void {
+    this.push(Buffer.from(frame));
   }
 
   override _read(): void {
@@ -55,18 +52,18 @@ export class BrokerLink extends Duplex {
     this.guest.detached();
   }
 
-  /** aedes restores subscriptions before it says CONNACK, and what they hear meanwhile comes first: it waits here [MQTT-3.2.0-1]. */
   #forward(bytes: Buffer, done: () => void): void {
-    if (this.#early === null) return this.guest.fromBroker(bytes, done);
-    const early = this.#early.length === 0 ? bytes : Buffer.concat([this.#early, bytes]);
-    this.#early = early;
-    for (let at = 0; scanFrame(early, at, Number.POSITIVE_INFINITY, frame) === whole; at = frame.end) {
-      if (early[at] !== connack) continue;
-      this.#early = null;
-      const rest = Buffer.concat([early.subarray(0, at), early.subarray(frame.end)]);
-      this.guest.welcome(this.present);
-      return rest.length === 0 ? done() : this.guest.fromBroker(rest, done);
+    if (this.#connack === null) return this.guest.fromBroker(bytes, done);
+    const got = Buffer.concat([this.#connack, bytes]);
+    // A CONNACK is short: its length is one byte.
+    const end = got.length < 2 ? Number.POSITIVE_INFINITY : 2 + got[1]!;
+    if (got.length < end) {
+      this.#connack = got;
+      return done();
     }
-    done();
+    this.#connack = null;
+    this.guest.welcome(this.present);
+    if (got.length === end) return done();
+    this.guest.fromBroker(got.subarray(end), done);
   }
 }

@@ -18,16 +18,23 @@ import type { Intake } from '../telemetry/intake.ts';
 import { Attachment, type Departure, type LinkedClient } from './attachment.ts';
 import { type BrokerGuest, BrokerLink } from './broker-link.ts';
 import { BrokerPersistence } from './broker-persistence.ts';
+import type { BrokerStore, StoredSubscription } from './broker-store.ts';
 import type { Connect } from './connect-packet.ts';
-import { type Forwarding, mayForward, prepareClient } from './forwarding.ts';
+import { Exchange } from './exchange.ts';
 import { Listeners } from './listeners.ts';
 import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
+import type { Outbound } from './outbound.ts';
 import { noProperties, type Properties } from './properties.ts';
+import { Shares } from './shares.ts';
 import type { SessionStore } from './store/session-store.ts';
 import type { Taken } from './store/session-table.ts';
 import type { StoredWill } from './store/will-table.ts';
+import { StoredQueue } from './stored-queue.ts';
+import { StoredSession } from './stored-session.ts';
+import type { Subscriber } from './subscriber.ts';
+import { shareOf } from './topic.ts';
 import { Wills } from './wills.ts';
-import { wireProperties } from './wire-properties.ts';
+import { toWire } from './wire-properties.ts';
 
 /** A front that may be attached. */
 export interface Guest extends BrokerGuest {
@@ -36,8 +43,8 @@ export interface Guest extends BrokerGuest {
   readonly entry: DirectoryEntry;
   readonly protocol: Protocol;
   readonly rights: Rights;
-  /** The client's own Maximum Packet Size. */
-  readonly maximumPacketSize: number;
+  /** Where what it hears goes. */
+  readonly outbound: Outbound;
   end(fault: Fault, options: { silence: boolean }): Promise<void>;
   /** Its Will is being published: what the lane is to have of it. */
   will(packet: { topic: string; payload: Buffer; qos: number }): void;
@@ -49,10 +56,10 @@ export interface Message {
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
   readonly properties: Properties;
+  /** Client id of who publishes it: it may not want to hear itself (MQTT 5, section 3.8.3.1). */
+  readonly clientId?: string;
   /** Whose it is, when it is to be retained. */
   readonly device?: string;
-  /** Which session's it is: for No Local. */
-  readonly clientId?: string;
 }
 
 export interface BrokerOptions {
@@ -76,6 +83,7 @@ export class Broker implements Audience, AsyncDisposable {
   readonly #aedes: Aedes;
   readonly #options: BrokerOptions;
   readonly #persistence: BrokerPersistence;
+  readonly #exchange: Exchange;
   readonly #listeners = new Listeners();
   readonly #wills: Wills;
   /** The link that speaks for a client id now: an older one that is still leaving has no say. */
@@ -87,31 +95,43 @@ export class Broker implements Audience, AsyncDisposable {
   #sweeping = false;
   #overflowed = 0;
 
-  private constructor(aedes: Aedes, options: BrokerOptions, persistence: BrokerPersistence) {
+  private constructor(
+    aedes: Aedes,
+    options: BrokerOptions,
+    persistence: BrokerPersistence,
+    exchange: Exchange,
+    shares: Shares,
+  ) {
     this.#aedes = aedes;
     this.#options = options;
     this.#persistence = persistence;
+    this.#exchange = exchange;
     const { store, neighbours, metrics } = options;
     this.#wills = new Wills({ ...options, publish: (...will) => this.#publishWill(...will) });
     if (neighbours) {
       const { mq } = aedes as unknown as { mq: Emitter };
       new Neighbours(mq, this.#listeners, neighbours, () => metrics.messagesMissedTotal.inc());
     }
-    store.index.follow((clientId, filters) => this.#listeners.keep(clientId, filters));
+    store.index.follow((clientId, filters) => {
+      this.#listeners.keep(clientId, filters);
+      if (filters.length === 0) exchange.forget(clientId);
+    });
+    // A group is of one gateway process: of several none takes part for a member that is away.
+    if (!neighbours)
+      for (const [clientId, kept] of store.index.subscriptions()) rejoin(shares, clientId, kept);
     this.#cancel = options.clock.every(sweepMs, () => void this.#sweep(), 0.1);
   }
 
   static async open(options: BrokerOptions): Promise<Broker> {
-    const { settings, store, standing, metrics, log } = options;
+    const { settings, store, standing, log } = options;
     const mayRetain = (device: string, topic: string) =>
       standing(device)?.rights.mayPublish(topic, 0, true) ?? false;
     const persistence = new BrokerPersistence(store, mayRetain);
-    const forwarding: Forwarding = {
-      maxQueuedSize: settings.maxQueuedSize,
-      missed: () => metrics.messagesMissedTotal.inc(),
-    };
+    const shares = new Shares(() => persistence as unknown as BrokerStore);
+    const exchange = new Exchange(shares);
     const aedes = await Aedes.createBroker({
       persistence,
+      mq: exchange,
       connectTimeout: settings.connectTimeout,
       drainTimeout: settings.drainTimeout,
       // No queue before the subscribers: one that does not read would hold up all others, and aedes' emitter empties a
@@ -125,32 +145,22 @@ export class Broker implements Audience, AsyncDisposable {
       topicAliasMaximum: 0,
       sessionExpiryIntervalLimit: Math.round(settings.maxSessionExpiry / 1000),
       preConnect: (client: Client, packet: { will?: unknown }, done: (error: null, go: boolean) => void) => {
-        prepareClient(client as LinkedClient);
-        packet.will = undefined;
-        done(null, client.conn instanceof BrokerLink);
-      },
-      authenticate: (
-        client: Client,
-        _user: unknown,
-        _password: unknown,
-        done: (error: null, go: boolean) => void,
-      ) => {
         const linked = client as LinkedClient;
-        // A session that goes on and ends with this connection is in the store all the same; and what a Clean Start
-        // leaves nothing of is gone already.
-        linked.clean = !linked.conn.stored;
-        linked._cleanStart = false;
-        done(null, true);
+        // 2.0.0-beta.1 looks names up in plain objects: a filter or client id `constructor` would end the process.
+        linked.subscriptions = Object.create(null);
+        linked.duplicates = Object.create(null);
+        packet.will = undefined;
+        done(null, linked.conn instanceof BrokerLink);
       },
       authorizeSubscribe: (
         client: Client | null,
         sub: Subscription,
         done: (error: null, sub: Subscription | null) => void,
       ) => {
-        // Asked again when a stored session is restored: rights may have been withdrawn meanwhile.
-        const granted = guestOf(client)?.rights.maySubscribe(sub.topic) ?? null;
-        if (granted !== null && sub.qos > granted) sub.qos = granted;
-        done(null, granted === null ? null : sub);
+        // Asked when a stored session is restored: rights may have been withdrawn meanwhile. The broker itself subscribes
+        // to nothing.
+        linkOf(client)?.restored?.(sub as never);
+        done(null, null);
       },
       authorizePublish: (
         _client: Client | null,
@@ -159,10 +169,6 @@ export class Broker implements Audience, AsyncDisposable {
       ) => {
         // Devices' publishes are calls of ours, and their Wills the store's.
         done(new Error('nothing is published this way'));
-      },
-      authorizeForward: (client: Client, packet: AedesPublishPacket) => {
-        const guest = guestOf(client);
-        return guest && mayForward(client as LinkedClient, guest, packet, forwarding) ? packet : null;
       },
     } as unknown as ConstructorParameters<typeof Aedes>[0]);
     const inner = aedes as unknown as {
@@ -183,7 +189,7 @@ export class Broker implements Audience, AsyncDisposable {
     (aedes as unknown as NodeJS.EventEmitter).on('error', (error: Error) =>
       log.error({ error: error.message }, 'The broker reported an error.'),
     );
-    return new Broker(aedes, options, persistence);
+    return new Broker(aedes, options, persistence, exchange, shares);
   }
 
   /** Whether something is kept for a client id that is away or here. */
@@ -198,21 +204,34 @@ export class Broker implements Audience, AsyncDisposable {
     const expiryMs = this.#expiryMs(connect.sessionExpirySeconds);
     this.#checkQuota(clientId, expiryMs);
     const link = new BrokerLink(guest);
-    const client = this.#aedes.handle(
-      link as unknown as Parameters<Aedes['handle']>[0],
-      undefined as never,
-    ) as LinkedClient;
+    this.#aedes.handle(link as unknown as Parameters<Aedes['handle']>[0], undefined as never);
     this.#links.set(clientId, link);
+    const subscriber = this.#exchange.enter(clientId, guest.outbound, expiryMs > 0);
     const will = storedWill(connect, expiryMs, guest.protocol);
     let taken = Promise.resolve(nobody);
-    if (expiryMs > 0 || will !== null || keeps) taken = this.#take(guest, link, connect, expiryMs, will);
-    else link.inject(connect.frame);
-    return new Attachment(this.#listeners, link, client, {
-      dropWill: () => {
-        if (will) this.#leave(taken, ({ epoch }) => this.#options.store.wills.drop(clientId, epoch));
+    const held = (): Held => ({ guest, link, connect, subscriber, will, taken });
+    const attachment = new Attachment({
+      aedes: this.#aedes,
+      listeners: this.#listeners,
+      exchange: this.#exchange,
+      store: this.#store,
+      subscriber,
+      link,
+      events: {
+        dropWill: () => {
+          if (will) this.#leave(taken, ({ epoch }) => this.#options.store.wills.drop(clientId, epoch));
+        },
+        left: (departure) => this.#left(held(), departure),
       },
-      left: (departure) => this.#left({ guest, link, connect, will, taken }, departure),
     });
+    link.restored = (stored: StoredSubscription) => attachment.restore(stored, guest.rights);
+    if (expiryMs > 0 || will !== null || keeps) taken = this.#take(held(), expiryMs);
+    else link.inject(connect.frame);
+    return attachment;
+  }
+
+  get #store(): BrokerStore {
+    return this.#persistence as unknown as BrokerStore;
   }
 
   #checkQuota(clientId: string, expiryMs: number): void {
@@ -224,22 +243,23 @@ export class Broker implements Audience, AsyncDisposable {
   }
 
   /** The session is the store's first: what CONNACK promises is on disk. */
-  async #take(
-    guest: Guest,
-    link: BrokerLink,
-    { clean, frame }: Connect,
-    expiryMs: number,
-    will: StoredWill | null,
-  ): Promise<Taken> {
+  async #take({ guest, link, connect, subscriber, will }: Held, expiryMs: number): Promise<Taken> {
     const { clientId, device, entry } = guest;
     const { store, clock } = this.#options;
+    const { clean, frame } = connect;
     const { fingerprint } = entry;
     try {
       const arrival = { clientId, device, fingerprint, clean, expiryMs, will };
       const taken = await store.sessions.open(arrival, clock.now());
       link.present = taken.present;
-      link.stored = taken.present || expiryMs > 0;
-      if (!link.destroyed) link.inject(frame);
+      subscriber.stored = taken.present || expiryMs > 0;
+      if (link.destroyed) return taken;
+      if (subscriber.stored) {
+        const queue = new StoredQueue(this.#store, clientId);
+        const session = new StoredSession(queue, (message) => subscriber.grantOf(message), !taken.present);
+        guest.outbound.resume(session);
+      }
+      link.inject(frame);
       return taken;
     } catch (thrown) {
       void guest.end(Fault.of(thrown), { silence: false });
@@ -251,7 +271,7 @@ export class Broker implements Audience, AsyncDisposable {
 
   /** Hands a message of a device, already allowed, to whoever subscribes; `done` when it is stored and routed. */
   publish({ device, ...message }: Message, done: (error?: Error | null) => void): void {
-    const properties = wireProperties(message.properties);
+    const properties = toWire(message.properties);
     this.#persistence.speaking(device ?? '', () =>
       this.#aedes.publish({ cmd: 'publish', dup: false, ...message, properties } as never, done as never),
     );
@@ -261,9 +281,12 @@ export class Broker implements Audience, AsyncDisposable {
     return this.#listeners.wants(topic);
   }
 
-  deliver(topic: string, payload: Uint8Array, qos: 0 | 1 | 2, contentType: string): void {
+  deliver(topic: string, payload: Uint8Array, qos: 0 | 1 | 2, contentType: string, clientId?: string): void {
     const properties = contentType === '' ? noProperties : { contentType };
-    this.publish({ topic, payload: Buffer.from(payload), qos, retain: false, properties }, () => {});
+    this.publish(
+      { topic, payload: Buffer.from(payload), qos, retain: false, properties, clientId },
+      () => {},
+    );
   }
 
   /** Brings the metrics up to date: counted when they are read. */
@@ -285,7 +308,10 @@ export class Broker implements Audience, AsyncDisposable {
     });
   }
 
-  #left({ guest, link, connect, will, taken }: Held, { withWill, sessionExpirySeconds }: Departure): void {
+  #left(
+    { guest, link, connect, subscriber, will, taken }: Held,
+    { withWill, sessionExpirySeconds }: Departure,
+  ): void {
     const { clientId } = guest;
     const { store, clock } = this.#options;
     if (this.#links.get(clientId) === link) {
@@ -293,6 +319,7 @@ export class Broker implements Audience, AsyncDisposable {
       this.#listeners.forget(clientId);
     }
     const expiryMs = this.#expiryMs(sessionExpirySeconds ?? connect.sessionExpirySeconds);
+    this.#exchange.leave(subscriber, expiryMs > 0);
     this.#leave(taken, async ({ epoch }) => {
       const left = store.sessions.left(clientId, epoch, expiryMs, clock.now());
       if (will && withWill) await this.#wills.leave(guest, will, epoch, expiryMs);
@@ -342,18 +369,28 @@ interface Held {
   readonly guest: Guest;
   readonly link: BrokerLink;
   readonly connect: Connect;
+  readonly subscriber: Subscriber;
   readonly will: StoredWill | null;
   readonly taken: Promise<Taken>;
 }
 
-const guestOf = (client: Client | null): Guest | undefined => {
+const linkOf = (client: Client | null): BrokerLink | undefined => {
   const link = client?.conn as unknown;
-  return link instanceof BrokerLink ? (link.guest as Guest) : undefined;
+  return link instanceof BrokerLink ? link : undefined;
 };
+
+/** The shares of a session that is kept and away. */
+function rejoin(shares: Shares, clientId: string, kept: readonly StoredSubscription[]): void {
+  for (const { topic, qos, nl, rap, subscriptionIdentifier } of kept) {
+    if (shareOf(topic) === null || qos === 0) continue;
+    const flags = { noLocal: nl ?? false, retainAsPublished: rap ?? false };
+    shares.join(clientId, null, { filter: topic, qos, ...flags, identifier: subscriptionIdentifier });
+  }
+}
 
 function storedWill({ will }: Connect, expiryMs: number, protocol: Protocol): StoredWill | null {
   if (will === null) return null;
   const { topic, payload, qos, retain, properties } = will;
   const delayMs = Math.min((properties.willDelay ?? 0) * 1000, expiryMs); // section 3.1.3.2.2
-  return { topic, payload, qos, retain, properties: wireProperties(properties), delayMs, protocol };
+  return { topic, payload, qos, retain, properties: { ...toWire(properties) }, delayMs, protocol };
 }

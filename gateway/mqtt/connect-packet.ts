@@ -1,8 +1,10 @@
 /** The CONNECT packet of MQTT 3.1.1 and 5 (section 3.1 of both), read strictly and completely before anybody is judged. */
+import { isUtf8 } from 'node:buffer';
 import { Fault } from '#common/fault.ts';
 import type { MqttSettings } from '../settings.ts';
+import { lengthOf } from './answers.ts';
 import { malformed, PacketReader, protocolError } from './packet-reader.ts';
-import { noProperties, type Properties, readProperties } from './properties.ts';
+import { noProperties, notText, type Properties, readProperties } from './properties.ts';
 import { checkTopicName } from './topic.ts';
 
 export interface Will {
@@ -10,12 +12,15 @@ export interface Will {
   readonly payload: Buffer;
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
+  readonly contentType: string;
   readonly properties: Properties;
 }
 
 export interface Connect {
   readonly version: 4 | 5;
   readonly clientId: string;
+  /** Whether the client left its id to us. */
+  readonly idAssigned: boolean;
   /** Clean Session of 3.1.1, Clean Start of 5. */
   readonly clean: boolean;
   readonly keepAliveSeconds: number;
@@ -27,8 +32,12 @@ export interface Connect {
   /** Most QoS 1 and 2 publishes that it takes unacknowledged; null in 3.1.1, which cannot say. */
   readonly receiveMaximum: number | null;
   readonly wantsReasons: boolean;
+  /** Whether it asks for an authentication of its own method (section 4.12). */
+  readonly authenticates: boolean;
   /** The whole packet, a copy, with keep-alive 0: for the broker, which is not to watch the time a second time. */
   readonly frame: Buffer;
+  /** Where in the frame the client id stands, its length first. */
+  readonly clientIdAt: number;
 }
 
 const endless = 0xffff_ffff;
@@ -61,6 +70,7 @@ export function readConnect(
   const properties =
     level === 5 ? readProperties(reader, 'connect', settings.maxUserProperties) : noProperties;
   checkProperties(properties);
+  const clientIdAt = reader.at - packetStart;
   const clientId = reader.text();
   const will = readWill(reader, flags, level, settings);
   // [MQTT-3.1.2-22] of 3.1.1: a password needs a user name; MQTT 5 allows it alone.
@@ -75,6 +85,7 @@ export function readConnect(
   return {
     version: level,
     clientId,
+    idAssigned: false,
     clean,
     keepAliveSeconds,
     will,
@@ -82,20 +93,38 @@ export function readConnect(
     maximumPacketSize: properties.maximumPacketSize ?? endless,
     receiveMaximum: level === 5 ? (properties.receiveMaximum ?? 0xffff) : null, // section 3.1.2.11.3
     wantsReasons: properties.requestProblem !== 0,
+    authenticates: properties.authenticationMethod !== undefined,
     frame,
+    clientIdAt,
   };
 }
 
-function checkProperties({ receiveMaximum, maximumPacketSize, authenticationMethod }: Properties): void {
+function checkProperties(properties: Properties): void {
+  const { receiveMaximum, maximumPacketSize, authenticationMethod, authenticationData } = properties;
   if (receiveMaximum === 0) throw protocolError('Receive Maximum is 0');
   if (maximumPacketSize === 0) throw protocolError('Maximum Packet Size is 0');
-  // Enhanced authentication (section 4.12) has no place where the certificate has said everything.
-  if (authenticationMethod !== undefined) {
-    throw new Fault(
-      'protocol-error',
-      'This gateway knows no authentication method but the client certificate.',
-    );
-  }
+  if (authenticationData !== undefined && authenticationMethod === undefined)
+    throw protocolError('authentication data without a method'); // section 3.1.2.11.10
+}
+
+/** The same CONNECT as if the client had provided this id [MQTT-3.1.3-6] of 3.1.1, [MQTT-3.1.3-7] of 5. */
+export function withClientId(connect: Connect, clientId: string): Connect {
+  const { frame, clientIdAt } = connect;
+  const rest = frame.subarray(clientIdAt + 2 + frame.readUInt16BE(clientIdAt));
+  const bodyAt = frame.indexOf('MQTT') - 2;
+  const head = frame.subarray(bodyAt, clientIdAt);
+  const id = Buffer.from(clientId);
+  const field = Buffer.from([id.length >> 8, id.length & 0xff]);
+  const body = Buffer.concat([head, field, id, rest]);
+  const length = lengthOf(body.length);
+  const whole = Buffer.concat([frame.subarray(0, 1), length, body]);
+  return {
+    ...connect,
+    clientId,
+    idAssigned: true,
+    frame: whole,
+    clientIdAt: clientIdAt + 1 + length.length - bodyAt,
+  };
 }
 
 function readWill(reader: PacketReader, flags: number, level: number, settings: MqttSettings): Will | null {
@@ -107,8 +136,11 @@ function readWill(reader: PacketReader, flags: number, level: number, settings: 
   }
   if (qos === 3) throw malformed('Will QoS is 3'); // [MQTT-3.1.2-12]
   const properties = level === 5 ? readProperties(reader, 'will', settings.maxUserProperties) : noProperties;
+  const { contentType = '', responseTopic, payloadFormat } = properties;
+  if (responseTopic !== undefined) checkTopicName(responseTopic, settings); // [MQTT-3.3.2-14]
   const topic = reader.text();
   checkTopicName(topic, settings);
   const payload = Buffer.from(reader.binary());
-  return { topic, payload, qos: qos as 0 | 1 | 2, retain, properties };
+  if (payloadFormat === 1 && !isUtf8(payload)) throw notText;
+  return { topic, payload, qos: qos as 0 | 1 | 2, retain, contentType, properties };
 }

@@ -1,10 +1,13 @@
 /**
  * What an admitted session says, packet by packet. Telemetry goes down the lane; subscriptions and other publishes go to
- * the broker by call; acknowledgements of what the broker sent pass as they are. Each handler says whether the packet was
- * taken: one that was not stays in the buffer until there is room.
+ * the broker by call; acknowledgements end what is outbound. Each handler says whether the packet was taken: one that was
+ * not stays in the buffer until there is room.
  */
+import { isUtf8 } from 'node:buffer';
 import { Fault } from '#common/fault.ts';
 import type { Metrics } from '#common/metrics.ts';
+import type { Replies } from '../commands/replies.ts';
+import type { Pace } from '../limits/pace.ts';
 import { denial } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Intake } from '../telemetry/intake.ts';
@@ -13,32 +16,42 @@ import {
   bareAcknowledgement,
   noMatchingSubscribers,
   pingresp,
-  publish0,
   refusedPublish5,
   unknownPacketId5,
 } from './answers.ts';
 import type { Broker } from './broker.ts';
+import { CommandReplies, type Refusable } from './command-replies.ts';
+import type { CommandSessionParts } from './command-session.ts';
 import type { Lane, Publish } from './lane.ts';
 import { malformed, PacketReader, protocolError } from './packet-reader.ts';
-import { noProperties, readProperties } from './properties.ts';
+import { noProperties, notText, readProperties } from './properties.ts';
 import { refusals } from './refusals.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
 import { Subscriptions } from './subscriptions.ts';
 
-export interface ConversationParts {
+export interface ConversationParts extends Pick<CommandSessionParts, 'commands' | 'clock'> {
   speaker: Speaker;
   lane: Lane;
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
+  replies: Replies;
   settings: MqttSettings;
   metrics: Metrics;
 }
 
 /** Read and used within one call: one a process is enough. */
 const publish: Publish = {
-  route: { bytes: Buffer.alloc(0), topic: '', class: null, channel: '', renews: false, maxQos: -1 },
+  route: {
+    bytes: Buffer.alloc(0),
+    topic: '',
+    class: null,
+    channel: '',
+    renews: false,
+    reply: null,
+    maxQos: -1,
+  },
   qos: 0,
   duplicate: false,
   retain: false,
@@ -55,10 +68,26 @@ const disconnectWithWill = 0x04;
 export class Conversation {
   readonly #parts: ConversationParts;
   readonly #subscriptions: Subscriptions;
+  #replies: CommandReplies | undefined;
 
   constructor(parts: ConversationParts) {
     this.#parts = parts;
     this.#subscriptions = new Subscriptions(parts);
+  }
+
+  /** What the session has subscribed to. */
+  get filters(): readonly string[] {
+    return this.#subscriptions.filters;
+  }
+
+  /** A stored session is back, with what it had subscribed to. */
+  restored(): void {
+    this.#subscriptions.restored();
+  }
+
+  /** The connection is over. */
+  close(): void {
+    this.#subscriptions.close();
   }
 
   /** Takes one packet: its first byte, and its body between `start` and `end`. Faults end the connection. */
@@ -81,9 +110,7 @@ export class Conversation {
           speaker.version,
           settings.maxUserProperties,
         );
-        // The packet as it came: these never have a body of 128 bytes unless they carry properties.
-        if (!speaker.sent?.acknowledge(type, packetId, reasonCode))
-          speaker.attached?.inject(frameOf(head, data, start, end));
+        speaker.outbound.acknowledge(type, packetId, reasonCode);
         return true;
       }
       case 6:
@@ -110,14 +137,41 @@ export class Conversation {
   }
 
   #publish(head: number, data: Buffer, start: number, end: number): boolean {
-    const { lane, intake, speaker, settings } = this.#parts;
+    const { lane } = this.#parts;
     lane.read(head, data, start, end, publish);
-    const { route, qos, retain } = publish;
+    return lane.pace === null ? this.#carry() : this.#carryInPace(lane.pace, end - start);
+  }
+
+  /** Within the limits of its device: held back, or dropped when it is QoS 0. */
+  #carryInPace(pace: Pace, bytes: number): boolean {
+    const { speaker, metrics } = this.#parts;
+    const waitMs = pace.ask(publish, bytes);
+    if (waitMs === 0) {
+      const taken = this.#carry();
+      if (taken) pace.taken();
+      return taken;
+    }
+    if (publish.qos === 0) {
+      metrics.messagesRefusedTotal.inc({ reason: 'message-rate' });
+      return true;
+    }
+    speaker.hold();
+    pace.later(waitMs, () => speaker.release());
+    return false;
+  }
+
+  /** What was read into `publish`. */
+  #carry(): boolean {
+    const { lane, intake, speaker, settings } = this.#parts;
+    const { route, qos, retain, properties } = publish;
+    if (properties.payloadFormat === 1 && !isUtf8(publish.payload))
+      return this.#refusePublish(publish, notText);
     if (qos > route.maxQos) return this.#refusePublish(publish, this.#notAllowed(route.topic));
     if (qos > 0 && lane.inFlight >= settings.receiveMaximum) return this.#tooMany();
     if (route.class === null) {
       if (retain && !speaker.rights.mayPublish(route.topic, qos, true))
         return this.#refusePublish(publish, this.#notAllowed(route.topic));
+      if (route.reply) return this.#answers().take(publish, route.reply);
       return route.renews ? this.#renew(publish) : this.#toBroker(publish);
     }
     if (route.class === 'event' && qos === 0) {
@@ -160,22 +214,16 @@ export class Conversation {
     }
     // The payload is copied: the broker keeps it longer than the socket's buffer lives.
     const { device, clientId } = speaker;
-    const message = {
-      topic: route.topic,
-      payload: Buffer.from(payload),
-      qos,
-      retain,
-      properties,
-      device,
-      clientId,
-    };
+    const bytes = Buffer.from(payload);
+    const message = { topic: route.topic, payload: bytes, qos, retain, properties, device, clientId };
     if (qos === 0) {
       broker.publish(message, () => {});
       return true;
     }
     speaker.hold();
+    const request = { qos, packetId, route };
     broker.publish(message, (error) => {
-      if (error) return void speaker.end(Fault.of(error), { silence: false });
+      if (error) return this.#notTaken(request, Fault.of(error));
       if (qos === 2) lane.brokerQos2Received(packetId);
       speaker.write(
         qos === 2
@@ -185,6 +233,16 @@ export class Conversation {
       speaker.release();
     });
     return true;
+  }
+
+  /** No room for one more retained message is no reason to leave; a disk that fails is. */
+  #notTaken(request: Refusable, fault: Fault): void {
+    const { speaker, lane } = this.#parts;
+    if (fault.kind !== 'quota-exceeded' || speaker.version === 4)
+      return void speaker.end(fault, { silence: false });
+    if (request.qos === 2) lane.brokerQos2Refused(request.packetId);
+    this.#refusePublish(request, fault);
+    speaker.release();
   }
 
   /**
@@ -201,11 +259,23 @@ export class Conversation {
     if (heard || speaker.version === 4) {
       if (qos > 0) speaker.write(bareAcknowledgement(type, packetId));
     } else if (qos > 0) {
-      const reason = speaker.wantsReasons ? deaf.message : null;
-      speaker.write(refusedPublish5(type, packetId, noMatchingSubscribers, reason));
+      speaker.write(refusedPublish5(type, packetId, noMatchingSubscribers, deaf.message, speaker));
     }
-    if (!heard) this.#tell(request, deaf);
+    if (!heard) speaker.tell(about(request, deaf));
     return true;
+  }
+
+  /** Made when a first command is answered. */
+  #answers(): CommandReplies {
+    this.#replies ??= new CommandReplies({
+      ...this.#parts,
+      refuse: (publish, fault) => void this.#refusePublish(publish, fault),
+      tell: (publish, fault) => {
+        this.#parts.metrics.messagesRefusedTotal.inc({ reason: fault.kind });
+        this.#parts.speaker.tell(about(publish, fault));
+      },
+    });
+    return this.#replies;
   }
 
   #pubrel(packetId: number): void {
@@ -216,34 +286,21 @@ export class Conversation {
     );
   }
 
-  /** MQTT 5 has a word for it and stays; 3.1.1 has none: the device is told on its error topic, and closed. */
-  #refusePublish({ qos, packetId, route }: Publish, fault: Fault): boolean {
+  /**
+   * MQTT 5 has a word for it in its acknowledgement, and none at QoS 0; it stays. 3.1.1 has none at all: the connection
+   * ends. What has no word is told on the error topic.
+   */
+  #refusePublish(request: Refusable, fault: Fault): boolean {
     const { speaker, metrics } = this.#parts;
+    const { qos, packetId } = request;
     metrics.messagesRefusedTotal.inc({ reason: fault.kind });
-    if (speaker.version === 5) {
+    if (speaker.version === 4) {
+      void speaker.end(about(request, fault), { silence: false });
+    } else if (qos > 0) {
       const code = refusals[fault.kind].puback5;
-      const reason = speaker.wantsReasons ? fault.message : null;
-      if (qos > 0) speaker.write(refusedPublish5(qos === 1 ? 0x40 : 0x50, packetId, code, reason));
-      return true;
-    }
-    this.#tell({ packetId, route }, fault);
-    void speaker.end(fault, { silence: false });
+      speaker.write(refusedPublish5(qos === 1 ? 0x40 : 0x50, packetId, code, fault.message, speaker));
+    } else speaker.tell(about(request, fault));
     return true;
-  }
-
-  /** On its error topic, if it listens there: 3.1.1 has no other word than the end of the connection. */
-  #tell({ packetId, route }: Pick<Publish, 'packetId' | 'route'>, fault: Fault): void {
-    const { speaker } = this.#parts;
-    const errors = `devices/${speaker.device}/errors`;
-    if (speaker.attached?.filters.includes(errors)) {
-      const told = {
-        code: fault.kind,
-        message: fault.message,
-        correlation: packetId || null,
-        topic: route.topic,
-      };
-      speaker.write(publish0(errors, JSON.stringify(told), speaker.version));
-    }
   }
 
   #notAllowed(topic: string): Fault {
@@ -272,9 +329,8 @@ const deaf = new Fault(
   'Nothing was renewed, since this session would not hear of it: subscribe to accepted and rejected first.',
 );
 
-/** Header and body of a packet whose header was split off; a copy. */
-function frameOf(head: number, data: Buffer, start: number, end: number): Buffer {
-  const length = end - start;
-  const header = length < 0x80 ? [head, length] : [head, (length & 0x7f) | 0x80, length >> 7];
-  return Buffer.concat([Buffer.from(header), data.subarray(start, end)]);
-}
+/** The fault with what it is about, for the error topic. */
+const about = ({ packetId, route }: Pick<Publish, 'packetId' | 'route'>, fault: Fault): Fault =>
+  new Fault(fault.kind, fault.message, {
+    fields: { ...fault.fields, correlation: packetId || null, topic: route.topic },
+  });

@@ -9,7 +9,7 @@ import { Fronts } from './fronts.ts';
 import { Renewals } from './renewal.ts';
 
 export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> &
-  Omit<ListenerOptions, 'port' | 'door' | 'alpn' | 'onConnection' | 'onRefused' | 'onFailed'> & {
+  Omit<ListenerOptions, 'port' | 'door' | 'alpn' | 'onConnection' | 'onRefused' | 'onFailed' | 'onMisled'> & {
     ask: AskRegistry;
   } & Pick<BrokerOptions, 'store' | 'standing' | 'neighbours'>;
 
@@ -48,6 +48,7 @@ export class MqttDoor implements AsyncDisposable {
       onRefused: (reason, address) => options.corridor.turnedAway('mqtt', address, reason),
       onFailed: (failure) => options.corridor.failed('mqtt', failure),
       alpn: mqttNames,
+      onMisled: (fault, peer) => options.corridor.refuse('mqtt', peer, null, null, fault),
       onConnection: (socket, peer, acceptedAtMs) => fronts.take(socket, peer, acceptedAtMs),
     });
     return new MqttDoor(listener, fronts, parts);

@@ -12,6 +12,8 @@ import type { Metrics } from '#common/metrics.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
 import type { Corridor } from '../admission/verdict.ts';
+import type { CommandDesk } from '../commands/desk.ts';
+import type { Replies } from '../commands/replies.ts';
 import type { Peer } from '../door/peer.ts';
 import { readWire, tlsOf, type Wire, type WireReader } from '../door/wire.ts';
 import type { Ownership } from '../sessions/ownership.ts';
@@ -25,16 +27,18 @@ import type { Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
 import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
-import { enter, takeOver } from './entrance.ts';
+import { enter, type TakeOverParts, takeOver } from './entrance.ts';
+import { errorWord } from './error-topic.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
-import { Lane, type LaneHost } from './lane.ts';
-import { Outbound, type OutboundHost } from './outbound.ts';
+import { Lane, type LaneHost, type LaneParts } from './lane.ts';
+import { Outbound } from './outbound.ts';
 import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
+import { WayOut } from './way-out.ts';
 import { leaveWill } from './will.ts';
 
-export interface FrontParts {
+export interface FrontParts extends Pick<LaneParts, 'meters'>, Pick<TakeOverParts, 'clones'> {
   settings: MqttSettings;
   corridor: Corridor;
   sessions: Sessions;
@@ -42,6 +46,8 @@ export interface FrontParts {
   intake: Intake;
   broker: Broker;
   renewals: Renewals;
+  commands: CommandDesk;
+  replies: Replies;
   deadlines: Deadlines;
   clock: Clock;
   log: Logger;
@@ -51,9 +57,7 @@ export interface FrontParts {
 /** After our last word a peer has so long to take it. */
 const lastWordMs = 1_000;
 
-export class Front
-  implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, OutboundHost, WireReader
-{
+export class Front implements Session, Guest, LaneHost, Speaker, Punctual, FrameTaker, WireReader {
   readonly peer: Peer;
   readonly #socket: Wire;
   readonly #parts: FrontParts;
@@ -75,7 +79,7 @@ export class Front
   #ended = false;
   #closed = false;
   #goodbye = false;
-  #lastSeenMs: number;
+  lastHeardMs: number;
   #blockedSinceMs = 0;
   #keepAliveMs = 0;
   #outcome = 'closed by the client';
@@ -85,10 +89,9 @@ export class Front
     this.peer = peer;
     this.#parts = parts;
     this.#acceptedAtMs = acceptedAtMs;
-    this.#lastSeenMs = parts.clock.elapsed();
+    this.lastHeardMs = parts.clock.elapsed();
     parts.deadlines.add(this);
     readWire(socket, this);
-    socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#close());
   }
 
@@ -128,6 +131,10 @@ export class Front
     return this.#attachment;
   }
 
+  get filters(): readonly string[] {
+    return this.#conversation?.filters ?? [];
+  }
+
   get outboundMaximum(): number {
     return this.#connect?.receiveMaximum ?? this.#parts.settings.maxInflight;
   }
@@ -137,16 +144,14 @@ export class Front
   }
 
   get outbound(): Outbound {
-    this.#outbound ??= new Outbound(this);
+    if (this.#outbound === null) {
+      this.#outbound = new Outbound(new WayOut(this, this.#socket), this.#parts);
+    }
     return this.#outbound;
   }
 
-  get sent(): Outbound | null {
-    return this.#outbound;
-  }
-
-  write(bytes: Buffer): void {
-    if (!this.#ended) this.#socket.write(bytes);
+  write(bytes: Buffer | null): void {
+    if (bytes && !this.#ended) this.#socket.write(bytes);
   }
 
   hold(): void {
@@ -156,7 +161,7 @@ export class Front
 
   release(): void {
     if (!this.#inbox.held || this.#ended) return;
-    this.#lastSeenMs = this.#parts.deadlines.nowMs;
+    this.lastHeardMs = this.#parts.deadlines.nowMs;
     this.#trying(() => this.#inbox.release());
     if (!this.#inbox.held) this.#socket.resume();
   }
@@ -166,7 +171,7 @@ export class Front
   }
 
   heard(chunk: Buffer): void {
-    this.#lastSeenMs = this.#parts.deadlines.nowMs;
+    this.lastHeardMs = this.#parts.deadlines.nowMs;
     this.#trying(() => this.#inbox.read(chunk));
   }
 
@@ -208,11 +213,18 @@ export class Front
     const { corridor } = this.#parts;
     this.#connect = asked;
     if (corridor.isKnown(this.peer)) return this.#enter(asked, undefined);
+    this.#later(corridor.findOut(this.peer, peerChain(tlsOf(this.#socket))), (found) =>
+      this.#enter(asked, found),
+    );
+  }
+
+  /** Goes on when the answer is there, if the peer still is. */
+  #later<T>(answer: Promise<T>, run: (value: T) => void): void {
     this.hold();
-    void corridor.findOut(this.peer, peerChain(tlsOf(this.#socket))).then((finding) => {
+    void answer.then((value) => {
       if (this.#ended || this.#closed) return;
       this.#trying(() => {
-        this.#enter(asked, finding);
+        run(value);
         if (this.#greeted) this.release();
       });
     });
@@ -227,6 +239,7 @@ export class Front
       throw entrant.fault;
     }
     const { connect } = entrant;
+    this.#connect = connect;
     this.entry = entrant.entry;
     this.rights = entrant.rights;
     this.connectedAtMs = clock.now();
@@ -234,15 +247,8 @@ export class Front
     sessions.add(this);
     this.#keepAliveMs = keepAliveOf(connect, this.#parts.settings);
     this.#converse();
-    if (former === null) return this.#settle(connect);
-    this.hold();
-    void former.then(() => {
-      if (this.#ended || this.#closed) return;
-      this.#trying(() => {
-        this.#settle(connect);
-        if (this.#greeted) this.release();
-      });
-    });
+    if (former === null) this.#settle(connect);
+    else this.#later(former, () => this.#settle(connect));
   }
 
   /** Nobody else holds the session: CONNACK, from the broker's side if it has one. */
@@ -255,26 +261,18 @@ export class Front
   }
 
   #converse(): void {
-    const { intake, broker, renewals, settings, metrics } = this.#parts;
-    const origin = intake.origin(this.entry.fleet, this.entry.device, this.protocol);
+    const { intake, broker, meters, settings } = this.#parts;
     this.#lane = new Lane({
       host: this,
-      device: this.device,
-      origin,
+      device: this.entry.device,
+      origin: intake.origin(this.entry.fleet, this.entry.device, this.protocol),
       rights: this.rights,
       intake,
       audience: broker,
+      meters,
       settings,
     });
-    this.#conversation = new Conversation({
-      speaker: this,
-      lane: this.#lane,
-      intake,
-      broker,
-      renewals,
-      settings,
-      metrics,
-    });
+    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });
   }
 
   #greet(sessionPresent: boolean): void {
@@ -298,8 +296,8 @@ export class Front
 
   welcome(sessionPresent: boolean): void {
     const attachment = this.#attachment!;
-    if (sessionPresent) attachment.restored();
     if (!this.#greeted) this.#greet(sessionPresent);
+    if (sessionPresent) this.#conversation?.restored();
     const use = this.#whenAttached;
     this.#whenAttached = null;
     if (use) use(attachment);
@@ -317,7 +315,7 @@ export class Front
   }
 
   will(packet: { topic: string; payload: Buffer; qos: number }): void {
-    leaveWill(packet, this.entry, this.protocol, this.#parts.intake);
+    leaveWill(packet, this.#connect?.will?.contentType ?? '', this, this.#parts.intake);
   }
 
   renew(entry: DirectoryEntry, rights: Rights): void {
@@ -330,6 +328,7 @@ export class Front
     this.#goodbye = !words.withWill;
     this.#attachment?.disconnected(words);
     this.#ended = true;
+    this.#outbound?.close();
     this.#inbox.close();
     this.#socket.end();
   }
@@ -347,8 +346,9 @@ export class Front
       // What the corridor refused is in the journal; a refusal before or after it is put there.
       if (!this.#greeted && !this.#refused)
         corridor.refuse(this.protocol, this.peer, this.#connect?.clientId ?? null, tlsOf(socket), fault);
-      this.#lastWord(fault);
+      this.write(lastWordOf(fault, this, clock.now()));
       this.#ended = true;
+      this.#outbound?.close();
       this.#inbox.close();
       socket.destroySoon(fault.kind);
       clock.after(lastWordMs, () => socket.destroy());
@@ -356,21 +356,18 @@ export class Front
     return closed;
   }
 
-  #lastWord(fault: Fault): void {
-    const { version, wantsReasons } = this;
-    const acquaintance = { said: this.#connect !== null, greeted: this.#greeted, version, wantsReasons };
-    const word = lastWordOf(fault, acquaintance);
-    if (word) this.write(word);
+  tell(fault: Fault): void {
+    this.write(errorWord(fault, this, this.#parts.clock.now()));
   }
 
   checkDeadlines(nowMs: number): void {
     if (this.#ended) return;
     const { settings } = this.#parts;
     // While it is we who do not read, silence is no fault of the client.
-    const silentMs = this.#inbox.held ? 0 : nowMs - this.#lastSeenMs;
+    const silentMs = this.#inbox.held ? 0 : nowMs - this.lastHeardMs;
     const late = this.#connect
       ? lateForKeepAlive(silentMs, this.#keepAliveMs)
-      : lateForConnect(nowMs - this.#lastSeenMs, settings);
+      : lateForConnect(nowMs - this.lastHeardMs, settings);
     if (late) return void this.end(late, { silence: false });
     if (!this.#socket.writableNeedDrain) this.#blockedSinceMs = 0;
     else if (this.#blockedSinceMs === 0) this.#blockedSinceMs = nowMs;
@@ -385,6 +382,7 @@ export class Front
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave();
+    this.#conversation?.close();
     this.#outbound?.close();
     if (this.connectedAtMs !== 0) ownership.release(this);
     const heldMs = Math.round(clock.elapsed() - this.#acceptedAtMs);

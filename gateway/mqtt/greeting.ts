@@ -1,8 +1,9 @@
 /** What a connection hears first and last: CONNACK when it is admitted, and the word of its protocol for why it ends. Pure. */
 import type { Fault } from '#common/fault.ts';
 import type { MqttSettings } from '../settings.ts';
-import { connack4, connack5, connack5Refusal, disconnect5 } from './answers.ts';
+import { connack4, connack5, connack5Refusal, disconnect5, type Hearer } from './answers.ts';
 import type { Connect } from './connect-packet.ts';
+import { errorWord, type Listener } from './error-topic.ts';
 import { refusals } from './refusals.ts';
 
 type Limits = Pick<MqttSettings, 'maxKeepAlive' | 'maxSessionExpiry' | 'receiveMaximum' | 'maxPacketSize'>;
@@ -22,27 +23,29 @@ export function greetingOf(connect: Connect, sessionPresent: boolean, settings: 
     serverKeepAliveSeconds:
       keepAliveMs === connect.keepAliveSeconds * 1000 ? null : Math.round(keepAliveMs / 1000),
     sessionExpirySeconds: connect.sessionExpirySeconds > maxExpirySeconds ? maxExpirySeconds : null,
+    assignedClientId: connect.idAssigned ? connect.clientId : null,
   });
 }
 
 /** How far a connection has come, and in what it speaks. */
-export interface Acquaintance {
-  /** Whether it said CONNECT, or began to in the version that is given. */
-  readonly said: boolean;
+export interface Acquaintance extends Hearer, Listener {
+  /** It has not said CONNECT, or not beyond the version that is given. */
+  readonly awaitsConnect: boolean;
   readonly greeted: boolean;
-  readonly version: 4 | 5;
-  readonly wantsReasons: boolean;
 }
 
-/** A CONNACK before the greeting, a DISCONNECT after it; null for whoever has not said CONNECT, and after it in 3.1.1. */
-export function lastWordOf(
-  fault: Fault,
-  { said, greeted, version, wantsReasons }: Acquaintance,
-): Buffer | null {
+/**
+ * A CONNACK before the greeting; after it a DISCONNECT, or a word on the error topic in 3.1.1, which has no other. Null
+ * for whoever has not said CONNECT, or does not listen.
+ */
+export function lastWordOf(fault: Fault, peer: Acquaintance, nowMs: number): Buffer | null {
+  const { awaitsConnect, greeted, version } = peer;
   const words = refusals[fault.kind];
-  const reason = wantsReasons ? fault.message : null;
-  if (greeted) return version === 5 ? disconnect5(words.disconnect5, reason) : null;
-  if (said || version === 5)
-    return version === 5 ? connack5Refusal(words.connack5, reason) : connack4(words.connack4, false);
+  if (greeted)
+    return version === 5
+      ? disconnect5(words.disconnect5, fault.message, peer)
+      : errorWord(fault, peer, nowMs);
+  if (version === 5) return connack5Refusal(words.connack5, fault.message, peer);
+  if (!awaitsConnect) return connack4(words.connack4, false);
   return fault.kind === 'protocol-version' ? connack4(words.connack4, false) : null; // [MQTT-3.1.2-2]
 }

@@ -4,11 +4,16 @@
  * all inbound QoS 1 and 2: packet ids in flight, PUBREC sent, PUBREL awaited.
  */
 import type { EventClass } from '#common/contract/event.ts';
-import type { Fault } from '#common/fault.ts';
+import { Fault } from '#common/fault.ts';
+import type { DeviceId } from '#common/identity.ts';
+import type { Peer } from '../door/peer.ts';
+import type { Meters } from '../limits/meters.ts';
+import type { Pace } from '../limits/pace.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import type { Intake, Origin, Waiter } from '../telemetry/intake.ts';
+import { isCommandTopic, type ReplyTarget, replyTargetOf } from './command-topic.ts';
 import { malformed, PacketReader, protocolError, textOf } from './packet-reader.ts';
 import { noProperties, type Properties, readProperties } from './properties.ts';
 import { checkTopicName, isRenewalTopic } from './topic.ts';
@@ -16,6 +21,8 @@ import { checkTopicName, isRenewalTopic } from './topic.ts';
 /** What the lane needs of its connection. */
 export interface LaneHost {
   readonly version: 4 | 5;
+  readonly clientId: string;
+  readonly peer: Peer;
   write(bytes: Buffer): void;
   /** An event could not be made durable: the connection cannot go on as if it were. */
   end(fault: Fault, options: { silence: boolean }): Promise<void>;
@@ -25,11 +32,12 @@ export interface LaneHost {
 
 export interface LaneParts {
   host: LaneHost;
-  device: string;
+  device: DeviceId;
   origin: Origin;
   rights: Rights;
   intake: Intake;
   audience: Audience;
+  meters: Meters;
   settings: MqttSettings;
 }
 
@@ -42,6 +50,8 @@ export interface Route {
   readonly channel: string;
   /** Whether it takes CSRs. */
   readonly renews: boolean;
+  /** The command that is answered there. */
+  readonly reply: ReplyTarget | null;
   /** -1 when it may not publish there at all. */
   readonly maxQos: number;
 }
@@ -64,6 +74,8 @@ const received = 1;
 
 export class Lane implements Waiter {
   readonly #parts: LaneParts;
+  /** Null for a device that nothing limits. */
+  pace: Pace | null;
   #rights: Rights;
   #routes: Route[] = [];
   /** Packet ids to acknowledge in this turn: QoS 1 as they are, QoS 2 with a bit above. */
@@ -74,12 +86,14 @@ export class Lane implements Waiter {
   constructor(parts: LaneParts) {
     this.#parts = parts;
     this.#rights = parts.rights;
+    this.pace = parts.meters.paceOf(parts.device, parts.rights.limits, parts.host.peer);
   }
 
   /** What was remembered of topics is judged anew. */
   renew(rights: Rights): void {
     this.#rights = rights;
     this.#routes = [];
+    this.pace = this.#parts.meters.paceOf(this.#parts.device, rights.limits, this.#parts.host.peer);
   }
 
   /** Publishes of QoS 1 and 2 that have not been acknowledged. */
@@ -131,7 +145,7 @@ export class Lane implements Waiter {
     } else if (qos === 1) this.#inFlight += 1;
     const ticket = qos === 2 ? packetId | 0x10000 : packetId;
     intake.accept(origin, route.class!, route.channel, contentType, payload, qos === 0 ? null : this, ticket);
-    if (audience.wants(route.topic)) audience.deliver(route.topic, payload, qos, contentType);
+    if (audience.wants(route.topic)) audience.deliver(route.topic, payload, qos, contentType, host.clientId);
   }
 
   /** Books an inbound QoS 2 PUBLISH that goes to the broker: false when it was taken before. */
@@ -144,6 +158,11 @@ export class Lane implements Waiter {
 
   brokerQos2Received(packetId: number): void {
     this.#qos2?.set(packetId, received);
+  }
+
+  /** It was answered with an error, which ends it (section 4.3.3). */
+  brokerQos2Refused(packetId: number): void {
+    this.#qos2?.delete(packetId);
   }
 
   /** A PUBREL arrived: whether the packet id was awaiting it. */
@@ -184,7 +203,7 @@ export class Lane implements Waiter {
     publish.properties = readProperties(reader, 'publish', this.#parts.settings.maxUserProperties);
     // We announce no topic aliases, so any is an error [MQTT-3.3.2-9].
     if (publish.properties.topicAlias !== undefined)
-      throw protocolError('a topic alias, though none are allowed');
+      throw new Fault('topic-alias', 'This gateway takes no topic aliases: it announces none.');
     if (publish.properties.responseTopic !== undefined)
       checkTopicName(publish.properties.responseTopic, this.#parts.settings);
     return reader.at;
@@ -197,6 +216,8 @@ export class Lane implements Waiter {
       if (bytes.length === end - start && bytes.compare(data, start, end) === 0) return routes[index]!;
     }
     const route = this.#makeRoute(Buffer.from(data.subarray(start, end)));
+    // Each command is answered on a topic of its own, once.
+    if (route.reply) return route;
     if (routes.length === rememberedTopics) routes.shift();
     routes.push(route);
     return route;
@@ -206,10 +227,20 @@ export class Lane implements Waiter {
     const topic = textOf(bytes);
     checkTopicName(topic, this.#parts.settings);
     const found = laneOf(topic, this.#parts.device);
-    let maxQos = 2;
+    const reply = replyTargetOf(topic, this.#parts.device);
+    // Only the registry sends commands, whatever the role grants.
+    let maxQos = reply || !isCommandTopic(topic) ? 2 : -1;
     while (maxQos >= 0 && !this.#rights.mayPublish(topic, maxQos, false)) maxQos -= 1;
     const renews = isRenewalTopic(topic, this.#parts.device);
-    return { bytes, topic, class: found?.class ?? null, channel: found?.channel ?? '', renews, maxQos };
+    return {
+      bytes,
+      topic,
+      class: found?.class ?? null,
+      channel: found?.channel ?? '',
+      renews,
+      reply,
+      maxQos,
+    };
   }
 }
 

@@ -1,11 +1,18 @@
 /**
  * What leaves towards one client: PUBLISH in order, as many unacknowledged as the client takes (Receive Maximum), none
- * longer than it takes, each under a packet id that is in use once. Made when something is first sent; who sends does not
- * matter: the broker, or a queue beside it.
+ * longer than it takes, each under a packet id that is in use once, and what a stored session had not acknowledged again.
+ * Made when something is first sent; who sends does not matter: the broker, or a queue beside it.
  */
+import { Fault } from '#common/fault.ts';
+import type { Metrics } from '#common/metrics.ts';
+import { pubrel, pubrelOfUnknown } from './answers.ts';
+import { Fifo } from './fifo.ts';
+import { type Flight, stepAfter } from './flight.ts';
+import { brokerIds, dispatchIds, PacketIds } from './packet-ids.ts';
+import { ownMessage, type Parcel } from './parcel.ts';
 import type { Properties } from './properties.ts';
-import { noProperties } from './properties.ts';
 import { noIdentifiers, publishBytes } from './publish-packet.ts';
+import type { StoredSession } from './stored-session.ts';
 
 /** The connection, as what leaves by it sees it. */
 export interface OutboundHost {
@@ -16,7 +23,20 @@ export interface OutboundHost {
   readonly outboundMaximum: number;
   /** CONNACK has been sent: nothing leaves before it [MQTT-3.2.0-1]. */
   readonly greeted: boolean;
+  /** The client does not read as fast as it is sent to. */
+  readonly congested: boolean;
+  /** Whether the client may hear of a topic, as of now. */
+  mayHear(topic: string): boolean;
   write(bytes: Buffer): void;
+  /** Runs once when it is not congested any more. */
+  whenEased(run: () => void): void;
+  end(fault: Fault, options: { silence: boolean }): Promise<void>;
+}
+
+export interface OutboundParts {
+  readonly settings: { readonly maxQueuedSize: number };
+  readonly clock: { now(): number };
+  readonly metrics: Pick<Metrics, 'messagesMissedTotal' | 'messagesWithheldTotal'>;
 }
 
 /** A message from beside the broker: QoS 1, not retained. */
@@ -38,101 +58,325 @@ export type Ending = 'acknowledged' | 'refused' | 'too-large' | 'closed';
 
 export type Ended = (ending: Ending, reasonCode: number) => void;
 
-/** Packet ids of what comes from beside the broker; below are the broker's. */
-export const firstDispatchId = 0xc000;
-const lastId = 0xffff;
-
-interface Waiting {
-  readonly dispatch: Dispatch;
-  readonly ended: Ended;
-}
+/** So many bytes are put together before they are written. */
+const writeBytes = 16 * 1024;
 
 export class Outbound {
   readonly #host: OutboundHost;
-  #waiting: Waiting[] = [];
-  readonly #inFlight = new Map<number, Ended>();
-  #nextDispatchId = firstDispatchId;
+  readonly #parts: OutboundParts;
+  readonly #ids = new PacketIds();
+  /** QoS 0 that waits for the client to read. */
+  readonly #fleeting = new Fifo<Parcel>();
+  /** QoS 1 and 2 that wait for that, or for acknowledgements of others. */
+  readonly #lasting = new Fifo<Parcel>();
+  #queuedBytes = 0;
+  readonly #flights = new Map<number, Flight>();
+  /** Flights whose packet id is being written down, in the order in which they are to leave. */
+  readonly #boarding = new Fifo<Flight>();
+  #unacknowledged = 0;
+  /** Given to `send` and not pushed yet. */
+  #announced = 0;
+  #session: StoredSession | null = null;
+  #out: Buffer[] = [];
+  #outBytes = 0;
+  #awaitsEase = false;
+  #whenRoom: (() => void)[] = [];
   #closed = false;
 
-  constructor(host: OutboundHost) {
+  constructor(host: OutboundHost, parts: OutboundParts) {
     this.#host = host;
+    this.#parts = parts;
   }
 
-  /** Dispatches that wait for their turn or their acknowledgement. */
+  /** Parcels that wait for their turn or their acknowledgement. */
   get pending(): number {
-    return this.#waiting.length + this.#inFlight.size;
+    return this.#announced + this.#lasting.length + this.#flights.size;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  mayHear(topic: string): boolean {
+    return this.#host.mayHear(topic);
+  }
+
+  /** Whether one more could leave at once. */
+  get idle(): boolean {
+    return !this.#closed && this.#lasting.length === 0 && this.#hasQuota && !this.#host.congested;
+  }
+
+  /** Whether one more may wait. */
+  get hasRoom(): boolean {
+    return !this.#closed && this.#queuedBytes < this.#parts.settings.maxQueuedSize / 2;
+  }
+
+  /** Runs when there is room, or none will be. */
+  whenRoom(run: () => void): void {
+    if (this.hasRoom || this.#closed) return run();
+    this.#whenRoom.push(run);
+  }
+
+  /** The session outlives its connection: what it has not acknowledged is sent again, and what is sent is in its store. */
+  resume(session: StoredSession): void {
+    this.#session = session;
+    this.begin();
   }
 
   /** Sends a QoS 1 PUBLISH when its turn comes. `ended` is called once, never before this returns. */
   send(dispatch: Dispatch, ended: Ended): void {
-    if (this.#closed) return void queueMicrotask(() => ended('closed', 0));
-    this.#waiting.push({ dispatch, ended });
-    queueMicrotask(() => this.begin());
+    const { topic, payload, properties, again, sent } = dispatch;
+    const parcel: Parcel = {
+      message: ownMessage(topic, payload, properties),
+      qos: 1,
+      retain: false,
+      identifiers: noIdentifiers,
+      stored: false,
+      again,
+      judged: true,
+      sent,
+      ended: (ending, reasonCode) => {
+        // It neither expires here nor is judged here.
+        ended(ending === 'expired' || ending === 'denied' ? 'closed' : ending, reasonCode);
+        return false;
+      },
+    };
+    this.#announced += 1;
+    queueMicrotask(() => {
+      this.#announced -= 1;
+      this.push(parcel);
+    });
   }
 
-  /**
-   * PUBACK (4), PUBREC (5) or PUBCOMP (7) of the client: true when it is about something that was sent here, false when it
-   * is the broker's.
-   */
-  acknowledge(_type: number, packetId: number, reasonCode: number): boolean {
-    const ended = this.#inFlight.get(packetId);
-    if (!ended) return false;
-    this.#inFlight.delete(packetId);
-    ended(reasonCode >= 0x80 ? 'refused' : 'acknowledged', reasonCode);
+  /** Takes a parcel; what does not fit is missed at QoS 0, waits in the store if it is there, and ends the connection otherwise. */
+  push(parcel: Parcel): void {
+    if (this.#closed) return void parcel.ended?.('closed', 0, false);
+    if (parcel.qos > 0 && parcel.stored && this.#session!.leaveThere(parcel)) return this.begin();
+    const waits = this.#queuedBytes + sizeOf(parcel);
+    const fits = this.#queuedBytes === 0 || waits <= this.#parts.settings.maxQueuedSize;
+    if (parcel.qos === 0) {
+      if (!fits) return this.#parts.metrics.messagesMissedTotal.inc();
+      this.#fleeting.push(parcel);
+    } else if (fits) {
+      this.#lasting.push(parcel);
+    } else if (parcel.stored) {
+      this.#session!.overflow(parcel);
+      return;
+    } else {
+      parcel.ended?.('closed', 0, false);
+      return void this.#host.end(overQueue(this.#parts.settings.maxQueuedSize), { silence: false });
+    }
+    this.#queuedBytes = waits;
     this.begin();
-    return true;
-  }
-
-  /** The connection is over. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    const all = [...this.#inFlight.values(), ...this.#waiting.map(({ ended }) => ended)];
-    this.#inFlight.clear();
-    this.#waiting = [];
-    for (const ended of all) ended('closed', 0);
   }
 
   /** Sends what may be sent; to be called when CONNACK has left. */
   begin(): void {
     if (!this.#host.greeted) return;
-    while (!this.#closed && this.#waiting.length > 0) {
-      if (this.#inFlight.size >= this.#host.outboundMaximum) return;
-      const { dispatch, ended } = this.#waiting.shift()!;
-      const again = dispatch.again !== undefined && !this.#inFlight.has(dispatch.again);
-      const packetId = again ? dispatch.again! : this.#takeId();
-      const bytes = publishBytes(
-        {
-          topic: dispatch.topic,
-          payload: dispatch.payload,
-          qos: 1,
-          retain: false,
-          duplicate: again,
-          packetId,
-          properties: dispatch.properties ?? noProperties,
-          subscriptionIdentifiers: noIdentifiers,
-        },
-        this.#host.version,
-      );
-      if (bytes.length > this.#host.maximumPacketSize) {
-        ended('too-large', 0);
-        continue;
-      }
-      this.#inFlight.set(packetId, ended);
-      this.#host.write(bytes);
-      dispatch.sent?.(packetId);
+    while (this.#fleeting.length > 0 && !this.#blocked) this.#board(this.#next(this.#fleeting));
+    while (this.#lasting.length > 0 && this.#hasQuota && !this.#blocked)
+      this.#board(this.#next(this.#lasting));
+    if (this.#lasting.length === 0 && !this.#closed) this.#session?.refill(this);
+    if (this.#whenRoom.length > 0 && this.hasRoom) this.#release();
+  }
+
+  /** PUBACK (4), PUBREC (5) or PUBCOMP (7) of the client; false when it is about nothing that was sent. */
+  acknowledge(type: number, packetId: number, reasonCode: number): boolean {
+    const flight = this.#flights.get(packetId);
+    const step = stepAfter(flight, type, reasonCode);
+    if (step === null) {
+      // One that nobody knows is answered all the same, or the client would keep it for ever (section 3.6.2.1).
+      if (type === 5) this.#write(pubrelOfUnknown(packetId, this.#host.version));
+      return false;
     }
+    if (step === 'pubcomp') {
+      const isFirst = flight!.step === 'pubrec';
+      flight!.step = step;
+      const noted = isFirst && flight!.stored ? this.#session!.queue.releasing(packetId) : null;
+      if (noted === null) this.#write(pubrel(packetId));
+      // What the store could not note is sent again after a reconnect, as it stands there.
+      else
+        void noted.then(
+          () => this.#write(pubrel(packetId)),
+          () => this.#write(pubrel(packetId)),
+        );
+      return true;
+    }
+    if (flight!.counted) this.#unacknowledged -= 1;
+    flight!.counted = false;
+    flight!.parcel?.ended?.(reasonCode >= 0x80 ? 'refused' : 'acknowledged', reasonCode, true);
+    this.#land(flight!);
+    this.begin();
+    return true;
+  }
+
+  /** A stored PUBREL goes again [MQTT-4.4.0-1]; it does not count against what the client takes (section 4.9). */
+  releaseAgain(packetId: number): void {
+    if (this.#flights.has(packetId)) return;
+    this.#flights.set(packetId, {
+      packetId,
+      parcel: null,
+      stored: true,
+      step: 'pubcomp',
+      counted: false,
+      bytes: null,
+    });
+    this.#write(pubrel(packetId));
+  }
+
+  /** The connection is over. What was not acknowledged is told to whoever sent it. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const flight of this.#flights.values()) {
+      const { parcel, step, bytes } = flight;
+      if (parcel === null || (step !== 'puback' && step !== 'pubrec')) continue;
+      const taken = parcel.ended?.('closed', 0, bytes === null) ?? false;
+      if (taken && flight.stored) this.#session!.forget(parcel, flight.packetId);
+    }
+    for (const parcel of this.#lasting.drain()) {
+      const taken = parcel.ended?.('closed', 0, parcel.again !== undefined) ?? false;
+      if (taken && parcel.stored) this.#session!.forget(parcel, this.#takeId(parcel));
+    }
+    this.#fleeting.drain();
+    this.#release();
+  }
+
+  get #hasQuota(): boolean {
+    return this.#unacknowledged < this.#host.outboundMaximum;
+  }
+
+  /** Whether the client does not read; when it does again, what waits goes on. */
+  get #blocked(): boolean {
+    if (this.#closed) return true;
+    if (!this.#host.congested) return false;
+    if (!this.#awaitsEase) {
+      this.#awaitsEase = true;
+      this.#host.whenEased(() => {
+        this.#awaitsEase = false;
+        this.begin();
+      });
+    }
+    return true;
+  }
+
+  #next(queue: Fifo<Parcel>): Parcel {
+    const parcel = queue.shift()!;
+    this.#queuedBytes -= sizeOf(parcel);
+    return parcel;
+  }
+
+  #release(): void {
+    const waiting = this.#whenRoom;
+    this.#whenRoom = [];
+    for (const run of waiting) run();
+  }
+
+  /** Gives a parcel its packet id and sends it, or drops what is not to be sent. */
+  #board(parcel: Parcel): void {
+    const packetId = parcel.qos === 0 ? 0 : this.#takeId(parcel);
+    const bytes = this.#bytesOf(parcel, packetId);
+    if (typeof bytes === 'string') {
+      if (bytes !== 'denied') this.#parts.metrics.messagesWithheldTotal.inc({ reason: bytes });
+      parcel.ended?.(bytes, 0, false);
+      if (parcel.stored && parcel.qos > 0) this.#session!.forget(parcel, packetId);
+      return;
+    }
+    if (parcel.qos === 0) return this.#write(bytes);
+    const { stored } = parcel;
+    const step = parcel.qos === 1 ? 'puback' : 'pubrec';
+    const flight: Flight = { packetId, parcel, stored, step, counted: true, bytes };
+    this.#flights.set(packetId, flight);
+    this.#unacknowledged += 1;
+    if (!stored || parcel.again === packetId) {
+      if (this.#boarding.length === 0) return this.#takeOff(flight);
+      flight.noted = true;
+      this.#boarding.push(flight);
+      return;
+    }
+    this.#boarding.push(flight);
+    const go = () => {
+      flight.noted = true;
+      while (this.#boarding.first()?.noted && !this.#closed) this.#takeOff(this.#boarding.shift()!);
+    };
+    // A message that the store does not know (it was subscribed to a moment ago) is sent all the same, and not kept.
+    this.#session!.queue.sending(parcel.message.packet, packetId).then(go, () => {
+      flight.stored = false;
+      go();
+    });
+  }
+
+  #takeOff(flight: Flight): void {
+    this.#write(flight.bytes!);
+    flight.bytes = null;
+    flight.parcel!.sent?.(flight.packetId);
+  }
+
+  /** The delivery is over: its packet id is free once the store knows. */
+  #land(flight: Flight): void {
+    const { packetId, parcel } = flight;
+    if (!flight.stored) return void this.#flights.delete(packetId);
+    flight.step = 'landed';
+    flight.parcel = null;
+    const free = () => {
+      this.#flights.delete(packetId);
+      if (parcel) this.#session!.landed(parcel);
+    };
+    // What could not be taken out is sent again after a reconnect.
+    this.#session!.queue.done(packetId).then(free, free);
   }
 
   /** There is one: fewer are in flight than there are. */
-  #takeId(): number {
-    while (this.#inFlight.has(this.#nextDispatchId)) this.#advance();
-    const packetId = this.#nextDispatchId;
-    this.#advance();
-    return packetId;
+  #takeId({ again, judged }: Parcel): number {
+    if (again !== undefined && !this.#flights.has(again)) return again;
+    return this.#ids.take(judged ? dispatchIds : brokerIds, (packetId) => this.#flights.has(packetId));
   }
 
-  #advance(): void {
-    this.#nextDispatchId = this.#nextDispatchId === lastId ? firstDispatchId : this.#nextDispatchId + 1;
+  /** The packet, or why it is not sent. */
+  #bytesOf(parcel: Parcel, packetId: number): Buffer | 'denied' | 'expired' | 'too-large' {
+    const { message, qos, retain, identifiers, again, judged } = parcel;
+    const { topic, payload, expiresAtMs } = message;
+    if (!judged && !this.#host.mayHear(topic)) return 'denied';
+    let { properties } = message;
+    if (expiresAtMs !== Number.POSITIVE_INFINITY) {
+      const leftMs = expiresAtMs - this.#parts.clock.now();
+      if (leftMs <= 0) return 'expired';
+      properties = { ...properties, messageExpiry: Math.ceil(leftMs / 1000) }; // [MQTT-3.3.2-6]
+    }
+    const publish = {
+      topic,
+      payload,
+      qos,
+      retain,
+      duplicate: again !== undefined && again === packetId, // [MQTT-3.3.1-1]
+      packetId,
+      properties,
+      subscriptionIdentifiers: identifiers,
+    };
+    const bytes = publishBytes(publish, this.#host.version);
+    return bytes.length > this.#host.maximumPacketSize ? 'too-large' : bytes;
+  }
+
+  /** What is sent within one turn goes in one write. */
+  #write(bytes: Buffer): void {
+    if (this.#closed) return;
+    if (this.#outBytes === 0) queueMicrotask(() => this.#flush());
+    this.#out.push(bytes);
+    this.#outBytes += bytes.length;
+    if (this.#outBytes >= writeBytes) this.#flush();
+  }
+
+  #flush(): void {
+    if (this.#outBytes === 0 || this.#closed) return;
+    const bytes = this.#out.length === 1 ? this.#out[0]! : Buffer.concat(this.#out, this.#outBytes);
+    this.#out = [];
+    this.#outBytes = 0;
+    this.#host.write(bytes);
   }
 }
+
+/** Bytes that a parcel holds in memory, about. */
+const sizeOf = ({ message: { topic, payload } }: Parcel): number => topic.length + payload.length + 64;
+
+const overQueue = (limit: number) =>
+  new Fault('quota-exceeded', `More than ${limit} bytes wait to be read by this client.`);

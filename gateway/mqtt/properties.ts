@@ -1,4 +1,5 @@
 /** MQTT 5 properties (section 2.2.2): which may stand in which packet, of what type, and how often. */
+import { Fault } from '#common/fault.ts';
 import { malformed, type PacketReader, protocolError } from './packet-reader.ts';
 
 type Kind = 'byte' | 'flag' | 'uint16' | 'uint32' | 'varint' | 'text' | 'binary' | 'pair';
@@ -49,6 +50,7 @@ export interface Properties {
   subscriptionIdentifier?: number;
   sessionExpiry?: number;
   authenticationMethod?: string;
+  authenticationData?: Buffer;
   requestProblem?: number;
   willDelay?: number;
   receiveMaximum?: number;
@@ -93,6 +95,9 @@ export function readProperties(
   if (reader.at !== end) throw malformed('a property runs over the end of the properties');
   return found as Properties;
 }
+
+/** Of a payload that its format indicator calls text (section 3.3.2.3.2): Payload Format Invalid. */
+export const notText = new Fault('unsupported-media-type', 'The payload is said to be UTF-8, and is not.');
 
 function readValue(reader: PacketReader, { name, kind }: Rule): unknown {
   switch (kind) {

@@ -72,6 +72,7 @@ export const refusals = {
   quarantined: banned,
   'will-not-allowed': words(5, 0x87, 0x87, 0x87),
   'topic-invalid': words(5, 0x90, 0x90, 0x90),
+  'topic-alias': words(5, 0x82, 0x80, 0x94),
   'topic-not-allowed': notAuthorized,
   'receive-maximum': words(3, 0x93, 0x97, 0x93),
   'quota-exceeded': quota,

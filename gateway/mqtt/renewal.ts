@@ -31,8 +31,8 @@ export interface Asker {
   readonly version: 4 | 5;
   readonly device: string;
   readonly rights: Rights;
-  /** The filters that it has subscribed to, if any. */
-  readonly attached: { readonly filters: readonly string[] } | null;
+  /** The filters that it has subscribed to. */
+  readonly filters: readonly string[];
   /** Longest packet that the client takes; endless when it did not say. */
   readonly maximumPacketSize: number;
   /** DER of the certificate that the handshake has proved. */
@@ -141,7 +141,7 @@ function refusalOf({ kind, message, retryAfterMs, fields }: Fault): object {
  * the house; only where the session may receive and has subscribed. Undefined when it has not.
  */
 function listenedTo(
-  { device, rights, attached }: Asker,
+  { device, rights, filters: all }: Asker,
   responseTopic: string | undefined,
 ): { accepted: string; rejected: string } | undefined {
   const own = `devices/${device}/certificates/renew`;
@@ -149,7 +149,7 @@ function listenedTo(
     responseTopic === undefined
       ? { accepted: `${own}/accepted`, rejected: `${own}/rejected` }
       : { accepted: responseTopic, rejected: responseTopic };
-  const filters = attached?.filters.map((filter) => filter.split('/')) ?? [];
+  const filters = all.map((filter) => filter.split('/'));
   const heard = Object.values(topics).every(
     (topic) => rights.mayReceive(topic) && filters.some((filter) => filterMatches(filter, topic.split('/'))),
   );

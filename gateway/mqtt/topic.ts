@@ -18,6 +18,7 @@ export function checkTopicName(topic: string, limits: TopicLimits): void {
 /** A filter to subscribe to. Faults `topic-invalid`. */
 export function checkTopicFilter(filter: string, limits: TopicLimits): void {
   checkSize(filter, limits);
+  checkShare(filter);
   const levels = filter.split('/');
   for (const [index, level] of levels.entries()) {
     if (level.length === 1) {
@@ -26,6 +27,24 @@ export function checkTopicFilter(filter: string, limits: TopicLimits): void {
       throw invalid('a wildcard does not stand alone in its level'); // [MQTT-4.7.1-1] [MQTT-4.7.1-2]
     }
   }
+}
+
+const sharePrefix = '$share/';
+
+/** The group and the filter of a shared subscription (MQTT 5, section 4.8.2); null when it is none. */
+export function shareOf(filter: string): { group: string; filter: string } | null {
+  if (!filter.startsWith(sharePrefix)) return null;
+  const end = filter.indexOf('/', sharePrefix.length);
+  if (end < 0) return { group: filter.slice(sharePrefix.length), filter: '' };
+  return { group: filter.slice(sharePrefix.length, end), filter: filter.slice(end + 1) };
+}
+
+function checkShare(filter: string): void {
+  const share = shareOf(filter);
+  if (share === null) return;
+  if (share.group === '') throw invalid('the group of its share has no name'); // [MQTT-4.8.2-1]
+  if (/[+#]/.test(share.group)) throw invalid('the name of its share holds a wildcard'); // [MQTT-4.8.2-2]
+  if (share.filter === '') throw invalid('its share is of no filter'); // [MQTT-4.8.2-2]
 }
 
 function checkSize(topic: string, { maxTopicLength, maxTopicLevels }: TopicLimits): void {

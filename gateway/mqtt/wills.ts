@@ -66,7 +66,8 @@ export class Wills {
       const right = standing(device);
       try {
         if (right?.rights.mayPublish(topic, qos, retain)) {
-          leaveWill(will, right.entry, protocol as Protocol, intake);
+          const session = { entry: right.entry, protocol: protocol as Protocol };
+          leaveWill(will, contentTypeOf(will), session, intake);
           await publish(will, device, clientId);
         }
         await store.wills.published(will.id);
@@ -77,3 +78,6 @@ export class Wills {
     }
   }
 }
+
+const contentTypeOf = ({ properties }: StoredWill): string =>
+  typeof properties?.contentType === 'string' ? properties.contentType : '';

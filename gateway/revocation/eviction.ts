@@ -4,7 +4,7 @@
  */
 import { type Clock, parseTimestamp } from '#common/clock.ts';
 import type { Change } from '#common/contract/change.ts';
-import type { Directory, DirectoryEntry, FleetTerms } from '#common/contract/directory.ts';
+import type { Directory, DirectoryEntry } from '#common/contract/directory.ts';
 import type { ClosedSession } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Corridor, Verdict } from '../admission/verdict.ts';
@@ -43,16 +43,10 @@ export class Eviction {
     const { role, issuer, terms } = change;
     if (role) await this.#reconsiderAll((entry) => entry.role === role.name, change, ended);
     if (issuer) await this.#reconsiderAll((entry) => entry.issuer === issuer.id, change, ended);
-    if (terms) await this.#reconsiderAll((entry) => this.#isLate(entry, terms), change, ended);
+    if (terms) await this.#reconsiderAll(({ fleet }) => fleet === terms.id, change, ended);
     const closed = await Promise.all(ended);
     await this.#options.withdrawn(change);
     return closed;
-  }
-
-  /** Outside its validity: whether it is good for renewal hangs on the terms of its fleet. */
-  #isLate({ fleet, notBeforeMs, notAfterMs }: DirectoryEntry, { id }: FleetTerms): boolean {
-    const nowMs = this.#options.clock.now();
-    return fleet === id && (nowMs < notBeforeMs || nowMs > notAfterMs);
   }
 
   /**

@@ -2,6 +2,7 @@
 import { timestamp } from '#common/clock.ts';
 import type { LiveScope } from '#common/contract/bulk.ts';
 import type { Change } from '#common/contract/change.ts';
+import type { CommandOffer } from '#common/contract/command.ts';
 import type { Decision, DecisionQuery, Outlook } from '#common/contract/decision.ts';
 import type { GatewayPeer } from '#common/contract/line.ts';
 import type { ClosedSession, SessionView } from '#common/contract/receipt.ts';
@@ -10,12 +11,16 @@ import { type OutlookParts, outlookOf } from '../admission/outlook.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Eviction } from './eviction.ts';
 
+/** Takes what the registry offers for devices here. */
+export type TakeOffer = (command: CommandOffer | null) => void;
+
 export class LocalGatewayPeer implements GatewayPeer {
   readonly name: string;
   readonly #sessions: Sessions;
   readonly #journal: Journal;
   readonly #eviction: Eviction;
   readonly #outlook: Omit<OutlookParts, 'gateway'>;
+  readonly #takeOffer: TakeOffer;
 
   constructor(parts: {
     name: string;
@@ -23,16 +28,22 @@ export class LocalGatewayPeer implements GatewayPeer {
     journal: Journal;
     eviction: Eviction;
     outlook: Omit<OutlookParts, 'gateway'>;
+    takeOffer: TakeOffer;
   }) {
     this.name = parts.name;
     this.#sessions = parts.sessions;
     this.#journal = parts.journal;
     this.#eviction = parts.eviction;
     this.#outlook = parts.outlook;
+    this.#takeOffer = parts.takeOffer;
   }
 
   apply(change: Change): Promise<ClosedSession[]> {
     return this.#eviction.apply(change);
+  }
+
+  offer(command: CommandOffer | null): void {
+    this.#takeOffer(command);
   }
 
   async sessions(device: string): Promise<SessionView[]> {

@@ -1,4 +1,5 @@
 /** What one admitted device may do: a role with its variables filled in. Denied unless granted. */
+import type { MessageLimits } from '#common/contract/message-limits.ts';
 import { Fault } from '#common/fault.ts';
 
 export interface Rights {
@@ -15,6 +16,8 @@ export interface Rights {
   mayRequest(path: string, method?: string): boolean;
   /** Whether a Will on this topic leaves even when the session is cut off: a Sparkplug NDEATH, when the role says so. */
   mayHaveLastWord(topic: string): boolean;
+  /** How much it may send; null for as much as it likes. */
+  readonly limits: MessageLimits | null;
   readonly severalSessions: boolean;
   /** Nothing but renewing its certificate, which is outside its validity. */
   readonly renewalOnly: boolean;

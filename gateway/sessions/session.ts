@@ -13,6 +13,8 @@ export interface Session {
   /** As admitted; `renew` replaces it when the directory changes and the session may stay. */
   readonly entry: DirectoryEntry;
   readonly connectedAtMs: number;
+  /** When something was last heard of it, of `clock.elapsed()` and good to a second; only where that is known. */
+  readonly lastHeardMs?: number;
   /** The role or the attributes of the device have changed: what comes next is judged by these. */
   renew(entry: DirectoryEntry, rights: Rights): void;
   /**

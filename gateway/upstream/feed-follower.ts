@@ -69,8 +69,12 @@ export class FeedFollower implements AsyncDisposable {
   async #followOnce(alive: () => void): Promise<void> {
     const { connect, replica, name } = this.#options;
     await using client = connect();
+    let isFirst = true;
     for await (const lines of client.follow(name, replica.head, this.#stop.signal)) {
       alive();
+      // Offers of commands are not kept for who was away.
+      if (isFirst) this.#gateway?.offer(null);
+      isFirst = false;
       this.#takeIn(lines, client);
     }
   }
@@ -84,6 +88,7 @@ export class FeedFollower implements AsyncDisposable {
     for (const change of changes) this.#report(this.#applyAndAnswer(change, client));
     for (const line of lines) {
       if ('heartbeat' in line) this.#heard(line.heartbeat.head);
+      if ('offer' in line) this.#gateway?.offer(line.offer);
       if ('question' in line) this.#report(this.#answer(line.question, client));
     }
   }

@@ -8,6 +8,7 @@ import type { Logger } from '#common/log.ts';
 import { DoorCredentials } from './door-credentials.ts';
 import { DoorStaple } from './door-staple.ts';
 import { FeedFollower } from './feed-follower.ts';
+import { PeerGroup } from './peer-group.ts';
 import { RegistryClient } from './registry-client.ts';
 import { Replica } from './replica.ts';
 
@@ -28,6 +29,8 @@ export interface RemoteLineOptions {
 const firstCatchUpMs = 10_000;
 
 export interface RemoteLine extends RegistryLine {
+  /** Where the directory is kept, for other processes of this gateway to read. */
+  readonly directoryFile: string;
   close(): Promise<void>;
 }
 
@@ -37,7 +40,8 @@ export async function openRemoteLine(options: RemoteLineOptions): Promise<Remote
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await using opened = new AsyncDisposableStack();
   const doors = opened.use(await DoorCredentials.open({ ...options, dir: join(dataDir, 'door') }));
-  const replica = opened.use(Replica.open(join(dataDir, 'directory.db'), clock));
+  const directoryFile = join(dataDir, 'directory.db');
+  const replica = opened.use(Replica.open(directoryFile, clock));
   const connect = () => {
     const { chain, key, trust } = doors.current;
     return new RegistryClient(registryUrl, { ca: trust, certificate: { chain, key } });
@@ -58,8 +62,10 @@ export async function openRemoteLine(options: RemoteLineOptions): Promise<Remote
   );
   const ask: AskRegistry = (kind, question) => asker.ask(name, kind, question);
   const staple = opened.use(new DoorStaple({ doors, ask, clock, log }));
+  const group = new PeerGroup(name);
   const stack = opened.move();
   return {
+    directoryFile,
     directory: replica,
     doors: {
       get current() {
@@ -68,7 +74,14 @@ export async function openRemoteLine(options: RemoteLineOptions): Promise<Remote
       onRenewed: (use) => doors.onRenewed(use),
       staple: () => staple.current,
     },
-    attach: (gateway) => follower.attach(gateway),
+    attach(gateway) {
+      const leave = group.join(gateway);
+      const detach = follower.attach(group.peer);
+      return () => {
+        leave();
+        if (group.size === 0) detach();
+      };
+    },
     ask,
     close: () => stack.disposeAsync(),
   };

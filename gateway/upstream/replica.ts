@@ -17,14 +17,14 @@ import { Fault } from '#common/fault.ts';
 import type { DeviceId, Fingerprint, FleetId } from '#common/identity.ts';
 
 /** Grows with the tables. A file of an older version is emptied, and the feed fills it again; a newer one is refused. */
-const schemaVersion = 2;
+const schemaVersion = 3;
 
 const schema = `
   CREATE TABLE IF NOT EXISTS entries (
     fingerprint TEXT PRIMARY KEY, serial TEXT NOT NULL, device TEXT NOT NULL, fleet TEXT NOT NULL,
     certificate_state TEXT NOT NULL, device_state TEXT NOT NULL, role TEXT NOT NULL, attributes TEXT NOT NULL,
     not_before_ms INTEGER NOT NULL, not_after_ms INTEGER NOT NULL, issuer TEXT NOT NULL, status_until_ms INTEGER,
-    renew_after_ms INTEGER
+    renew_after_ms INTEGER, limits TEXT
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS entries_by_device ON entries (device);
   CREATE TABLE IF NOT EXISTS documents (
@@ -57,7 +57,7 @@ export class Replica implements Directory, Disposable {
     this.#clock = clock;
     this.#find = db.prepare('SELECT * FROM entries WHERE fingerprint = ?');
     this.#ofDevice = db.prepare('SELECT * FROM entries WHERE device = ?');
-    this.#put = db.prepare(`INSERT OR REPLACE INTO entries VALUES (${Array(13).fill('?').join()})`);
+    this.#put = db.prepare(`INSERT OR REPLACE INTO entries VALUES (${Array(14).fill('?').join()})`);
     this.#putDocument = db.prepare('INSERT OR REPLACE INTO documents VALUES (?, ?, ?)');
     this.#progress = db.prepare('UPDATE progress SET head = ?, heard = ?');
     const progress = db.prepare('SELECT head, heard FROM progress').get() as { head: number; heard: number };
@@ -171,6 +171,8 @@ export class Replica implements Directory, Disposable {
       entry.issuer,
       entry.statusUntilMs,
       entry.renewAfterMs,
+      // Changes of an older registry do not say.
+      entry.limits ? JSON.stringify(entry.limits) : null,
     );
   }
 

@@ -11,6 +11,7 @@ import type { Caller } from '../authority/api-tokens.ts';
 import type { RegistryDoorSettings } from '../settings.ts';
 import type { Answers, Claim } from './answers.ts';
 import { bearerOf, type Callers, leafOf } from './callers.ts';
+import { listenOn } from './listen.ts';
 import type { Permission } from './permissions.ts';
 import { answerProblem } from './problems.ts';
 import { problem } from './schemas/words.ts';
@@ -27,6 +28,8 @@ declare module 'fastify' {
 
 export interface RegistryDoorOptions {
   host: string;
+  /** A socket that listens already: then `host` and the port of the settings are not asked. */
+  fd?: number;
   settings: RegistryDoorSettings;
   doors: DoorCertificateSource;
   callers: Callers;
@@ -47,7 +50,7 @@ export class RegistryDoor implements AsyncDisposable {
   }
 
   static async open(options: RegistryDoorOptions): Promise<RegistryDoor> {
-    const { doors, settings, host, log } = options;
+    const { doors, settings, host, fd, log } = options;
     const tls = () => ({ key: doors.current.key, cert: doors.current.chain, ca: doors.current.trust });
     const app = fastify({
       https: { ...tls(), requestCert: true, rejectUnauthorized: false, handshakeTimeout: 10_000 },
@@ -103,7 +106,7 @@ export class RegistryDoor implements AsyncDisposable {
         app.swagger(),
       );
     });
-    const address = await app.listen({ host, port: settings.port });
+    const address = await app.listen(listenOn({ host, port: settings.port, fd }));
     return new RegistryDoor(app, Number(new URL(address).port));
   }
 

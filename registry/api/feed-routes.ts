@@ -11,6 +11,7 @@ import type { GatewayRegister } from '../authority/gateway-register.ts';
 import type { Gateways } from '../authority/gateways.ts';
 import type { LineDesk } from '../authority/line-desk.ts';
 import { RemoteGateway } from '../authority/remote-gateway.ts';
+import { Bell } from './bell.ts';
 import { feedSchemas, gatewaySchemas } from './schemas/admin.ts';
 
 const page = 500;
@@ -111,41 +112,6 @@ export const feedRoutes = (parts: FeedRoutesParts) => (app: FastifyInstance) => 
   );
 };
 
-/** Rung when there is something to send; otherwise it times out for a heartbeat. */
-class Bell {
-  readonly #clock: Clock;
-  readonly #stopped = new AbortController();
-  #rung = false;
-  #wake: AbortController | undefined;
-
-  constructor(clock: Clock, closing: AbortSignal) {
-    this.#clock = clock;
-    closing.addEventListener('abort', () => this.stop());
-  }
-
-  get stopped(): boolean {
-    return this.#stopped.signal.aborted;
-  }
-
-  ring(): void {
-    this.#rung = true;
-    this.#wake?.abort();
-  }
-
-  stop(): void {
-    this.#stopped.abort();
-    this.ring();
-  }
-
-  async wait(timeoutMs: number): Promise<void> {
-    if (!this.#rung) {
-      this.#wake = new AbortController();
-      await this.#clock.sleep(timeoutMs, this.#wake.signal);
-    }
-    this.#rung = false;
-  }
-}
-
 /** Bare changes for anybody; for a gateway FeedLines with questions and heartbeats. Others get an empty line to live on. */
 async function* linesOf(
   feed: Feed,
@@ -162,7 +128,9 @@ async function* linesOf(
       .join('');
     at = changes.at(-1)?.id ?? at;
     const questions = gateway?.takeQuestions().map((question) => write({ question })) ?? [];
-    if (text !== '' || questions.length > 0) yield text + questions.join('');
+    const offers = gateway?.takeOffers().map((offer) => write({ offer })) ?? [];
+    if (text !== '' || questions.length + offers.length > 0)
+      yield text + questions.join('') + offers.join('');
     if (changes.length > 0) continue;
     yield gateway ? write({ heartbeat: { head: await feed.head() } }) : '\n';
     await bell.wait(heartbeatMs);

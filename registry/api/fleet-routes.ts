@@ -18,13 +18,22 @@ export const fleetRoutes = (fleets: Fleets, tokens: Tokens, roles: Roles) => (ap
       schema: { body: fleetSchemas.body, response: { 201: fleetSchemas.view } },
     },
     async (request, reply) => {
-      const { id, role, profile, approval, grace, skew } = request.body as Static<typeof fleetSchemas.body>;
+      const {
+        id,
+        role,
+        profile,
+        approval,
+        grace,
+        skew,
+        limits = null,
+      } = request.body as Static<typeof fleetSchemas.body>;
       const order = {
         role,
         profile,
         approval: approval as Approval,
         graceMs: parseDuration(grace),
         skewMs: parseDuration(skew),
+        limits,
       };
       return reply.code(201).send(await fleets.create(parseFleetId(id), order, actorOf(request)));
     },
@@ -54,13 +63,16 @@ export const fleetRoutes = (fleets: Fleets, tokens: Tokens, roles: Roles) => (ap
       schema: { params: fleetSchemas.params, body: fleetSchemas.patch, response: { 200: fleetSchemas.view } },
     },
     async (request) => {
-      const { role, profile, approval, grace, skew } = request.body as Static<typeof fleetSchemas.patch>;
+      const { role, profile, approval, grace, skew, limits } = request.body as Static<
+        typeof fleetSchemas.patch
+      >;
       const to = {
         role,
         profile,
         approval: approval as Approval | undefined,
         graceMs: grace === undefined ? undefined : parseDuration(grace),
         skewMs: skew === undefined ? undefined : parseDuration(skew),
+        limits,
       };
       return fleets.change(fleetOf(request.params), to, actorOf(request));
     },

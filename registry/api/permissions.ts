@@ -7,13 +7,13 @@ import { bindRule, grantsRequest } from '#common/contract/role-match.ts';
 import type { Caller } from '../authority/api-tokens.ts';
 
 /** `open` needs no caller; `token` brings a credential of its own: an enrollment token, a certificate. */
-export type Permission = 'open' | 'token' | 'read' | 'enroll' | 'operate' | 'administer' | 'join';
+export type Permission = 'open' | 'token' | 'read' | 'enroll' | 'command' | 'operate' | 'administer' | 'join';
 
 const grants: Record<Caller['role'], readonly Permission[]> = {
   viewer: ['read'],
   enroller: ['read', 'enroll'],
-  operator: ['read', 'enroll', 'operate'],
-  admin: ['read', 'enroll', 'operate', 'administer', 'join'],
+  operator: ['read', 'enroll', 'command', 'operate'],
+  admin: ['read', 'enroll', 'command', 'operate', 'administer', 'join'],
   gateway: ['join'],
   // By its rules, path by path: see mayCall.
   document: [],
@@ -26,7 +26,7 @@ export const isGranted = (role: Caller['role'], permission: Permission): boolean
  * What a document can grant at most. It is written with the permission `operate`, so that it cannot hold more than that:
  * neither tokens and operators, nor the part of a gateway.
  */
-const ofDocuments: readonly Permission[] = ['read', 'enroll', 'operate'];
+const ofDocuments: readonly Permission[] = ['read', 'enroll', 'command', 'operate'];
 const nobody = { device: '', fleet: '', attributes: {} };
 const reading = ['GET', 'HEAD'] as const;
 

@@ -9,6 +9,7 @@ import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { OcspAnswer } from '../authority/ocsp-responder.ts';
 import type { PublishedCrl } from '../ca/read-crl.ts';
+import { listenOn } from './listen.ts';
 import { answerProblem } from './problems.ts';
 
 /** What the door serves; it is opened before there is any of it, since certificates carry its address. */
@@ -23,6 +24,8 @@ export interface PkiContent {
 export interface PkiDoorOptions {
   host: string;
   port: number;
+  /** A socket that listens already: then `host` and `port` are not asked. */
+  fd?: number;
   /** Longest OCSP request in bytes. */
   maxOcspRequest: number;
   content: PkiContent;
@@ -43,7 +46,7 @@ export class PkiDoor implements AsyncDisposable {
   }
 
   static async open(options: PkiDoorOptions): Promise<PkiDoor> {
-    const { host, port, maxOcspRequest, log } = options;
+    const { host, port, fd, maxOcspRequest, log } = options;
     const app = fastify({ bodyLimit: maxOcspRequest, forceCloseConnections: true });
     app.setErrorHandler((error, request, reply) => answerProblem(log, error, request, reply));
     app.setNotFoundHandler((request, reply) => {
@@ -57,7 +60,7 @@ export class PkiDoor implements AsyncDisposable {
     addCertificates(app, options);
     addLists(app, options);
     addOcsp(app, options);
-    const address = await app.listen({ host, port });
+    const address = await app.listen(listenOn({ host, port, fd }));
     return new PkiDoor(app, Number(new URL(address).port));
   }
 

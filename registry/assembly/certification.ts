@@ -23,6 +23,7 @@ export interface CertificationOptions {
   readonly dataDir: string;
   readonly host: string;
   readonly settings: RegistrySettings;
+  readonly sockets?: { readonly pki?: number };
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly clock: Clock;
@@ -33,7 +34,7 @@ export interface CertificationOptions {
 export type Certification = Awaited<ReturnType<typeof openCertification>>;
 
 export async function openCertification(
-  { dataDir, host, settings, metrics, log, clock, doorNames = [] }: CertificationOptions,
+  { dataDir, host, settings, sockets, metrics, log, clock, doorNames = [] }: CertificationOptions,
   { store, parts, feed }: Ground,
   opened: AsyncDisposableStack,
 ) {
@@ -48,6 +49,7 @@ export async function openCertification(
     await PkiDoor.open({
       host,
       port: pkiSettings.port,
+      fd: sockets?.pki,
       maxOcspRequest: pkiSettings.maxOcspRequest,
       content: {
         certificates: () => pkiContent.certificates(),

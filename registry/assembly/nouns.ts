@@ -30,9 +30,11 @@ import { RoleAssignments } from '../authority/role-assignments.ts';
 import { Roles } from '../authority/roles.ts';
 import { Sightings } from '../authority/sightings.ts';
 import { Status } from '../authority/status.ts';
+import { Suspicions } from '../authority/suspicions.ts';
 import { Tokens } from '../authority/tokens.ts';
 import type { RegistrySettings } from '../settings.ts';
 import type { Certification } from './certification.ts';
+import { openCommands } from './commands.ts';
 import type { Ground } from './ground.ts';
 
 export interface NounsOptions {
@@ -58,7 +60,11 @@ export async function openNouns(
   const apiTokens = new ApiTokens({ read, writer, audit, clock });
   const fleets = new Fleets(parts);
   const roles = new Roles(parts);
-  const devices = new Devices(parts);
+  const commands = openCommands({ ...parts, metrics, limits: settings.registry });
+  const devices = new Devices({
+    ...parts,
+    withdrawCommands: (write, device) => commands.commands.withdrawAll(write, device),
+  });
   const certificates = new Certificates(parts);
   const register = new GatewayRegister({
     read,
@@ -111,6 +117,7 @@ export async function openNouns(
   const claimRevocation = new ClaimRevocation({ ...parts, store, approvals });
   const retirement = new Retirement(parts);
   const sightings = new Sightings({ writer, profiles, clock });
+  const suspicions = new Suspicions(parts);
   const renewal = new Renewal({
     ...parts,
     issuance,
@@ -158,6 +165,7 @@ export async function openNouns(
     claimRevocation,
     retirement,
     sightings,
+    suspicions,
     renewal,
     expiry,
     forecast,
@@ -166,6 +174,7 @@ export async function openNouns(
     status,
     assignments,
     operators,
+    ...commands,
     policies: new Policies(read),
     bulk: new BulkRevocation(parts),
     audit,

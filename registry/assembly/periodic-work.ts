@@ -9,10 +9,12 @@ import type { Nouns } from './nouns.ts';
 const certificateCountMs = 30_000;
 const approvalSweepMs = 60_000;
 const expiryCountMs = 60_000;
+/** How late a command that has run out may be told of. */
+const commandSweepMs = 1_000;
 
 /** Counts, sweeps, and what a crash had cut short. `refresh` brings the gauges up to date when they are read. */
 export async function startPeriodicWork(
-  { certificates, expiry, approvals, retirement, assignments }: Nouns,
+  { certificates, expiry, approvals, retirement, assignments, commandExpiry, commandOutcomes }: Nouns,
   {
     settings,
     metrics,
@@ -32,6 +34,7 @@ export async function startPeriodicWork(
   };
   await countCertificates();
   await expiry.report();
+  await commandOutcomes.report();
   opened.defer(
     clock.every(certificateCountMs, () => {
       countCertificates().catch((error) => log.error({ error }, 'The certificates could not be counted.'));
@@ -44,8 +47,19 @@ export async function startPeriodicWork(
     }),
   );
 
+  opened.use(
+    new Sweeper({ clock, log, periodMs: commandSweepMs, sweeps: { commands: () => commandExpiry.sweep() } }),
+  );
   const count = { clock, log, periodMs: expiryCountMs };
-  opened.use(new Sweeper({ ...count, sweeps: { count: () => expiry.report().then(() => 0) } }));
+  opened.use(
+    new Sweeper({
+      ...count,
+      sweeps: {
+        count: () => Promise.all([expiry.report(), commandOutcomes.report()]).then(() => 0),
+        forget: () => commandExpiry.purge(),
+      },
+    }),
+  );
   opened.use(
     new Sweeper({
       clock,

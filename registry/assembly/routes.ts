@@ -7,6 +7,7 @@ import { anchorRoutes } from '../api/anchor-routes.ts';
 import { approvalRoutes } from '../api/approval-routes.ts';
 import type { Callers } from '../api/callers.ts';
 import { claimRoutes } from '../api/claim-routes.ts';
+import { commandRoutes } from '../api/command-routes.ts';
 import { deviceRoutes } from '../api/device-routes.ts';
 import { enrollRoutes } from '../api/enroll-routes.ts';
 import { estRoutes } from '../api/est-routes.ts';
@@ -71,6 +72,8 @@ export function routesOf(
     assignments,
     operators,
     policies,
+    commands,
+    commandOutcomes,
     bulk,
     audit,
     feed,
@@ -104,6 +107,7 @@ export function routesOf(
       maxCsrBytes,
     }),
     renewRoutes({ renewal, forecast, callers, limits, clock }),
+    commandRoutes({ commands, outcomes: commandOutcomes, clock, limits: settings.registry }),
     deviceRoutes(devices, certificates, gateways),
     revocationRoutes(bulk, certificates),
     policyRoutes(policies, assignments),

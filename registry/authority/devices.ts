@@ -3,7 +3,9 @@ import type { Kysely } from 'kysely';
 import { type Clock, timestamp } from '#common/clock.ts';
 import type { ChangeKind } from '#common/contract/change.ts';
 import type { DeviceState } from '#common/contract/directory.ts';
+import type { MessageLimits } from '#common/contract/message-limits.ts';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
+import type { Suspicion } from '#common/contract/suspicion.ts';
 import { Fault } from '#common/fault.ts';
 import type { DeviceId } from '#common/identity.ts';
 import type { Tables } from '../store/tables.ts';
@@ -13,6 +15,7 @@ import { type CertificateView, viewOfCertificate } from './certificates.ts';
 import type { Registered } from './explanation.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
+import { limitsText } from './limits-text.ts';
 import type { RevocationReason } from './revocation-reason.ts';
 import { roleByAssignment } from './role-assignments.ts';
 
@@ -24,6 +27,10 @@ export interface DeviceView {
   readonly role: string | null;
   readonly assignedRole: string | null;
   readonly attributes: Record<string, string>;
+  /** How much it may send; null for what its fleet and its role say. */
+  readonly limits: MessageLimits | null;
+  /** Why it is thought to be two; null when it is not. Enabling it ends that. */
+  readonly suspicion: Suspicion | null;
   readonly createdAt: string;
   readonly updatedAt: string;
 }
@@ -50,6 +57,8 @@ export interface DevicesParts {
   feed: Feed;
   gateways: Gateways;
   clock: Clock;
+  /** In the transaction of a deletion, what waits for the device; what is returned is called after the commit. */
+  withdrawCommands(write: Write, device: DeviceId): Promise<() => void>;
 }
 
 const viewOf = (row: Tables['devices']): DeviceView => ({
@@ -59,6 +68,8 @@ const viewOf = (row: Tables['devices']): DeviceView => ({
   role: row.role,
   assignedRole: row.assigned_role,
   attributes: JSON.parse(row.attributes),
+  limits: row.limits === null ? null : JSON.parse(row.limits),
+  suspicion: row.suspicion === null ? null : JSON.parse(row.suspicion),
   createdAt: timestamp(row.created_ms),
   updatedAt: timestamp(row.updated_ms),
 });
@@ -128,7 +139,7 @@ export class Devices {
    */
   async change(
     id: DeviceId,
-    to: { attributes?: Record<string, string>; role?: string | null },
+    to: { attributes?: Record<string, string>; role?: string | null; limits?: MessageLimits | null },
     actor: string,
   ): Promise<Receipt> {
     return this.#alter(id, 'device-changed', actor, { action: 'device.change' }, async (write, { fleet }) => {
@@ -145,6 +156,7 @@ export class Devices {
           assigned_role: await roleByAssignment(write, { fleet, attributes }),
         }),
         ...(to.role !== undefined && { role: to.role }),
+        ...(to.limits !== undefined && { limits: limitsText(to.limits) }),
       };
     });
   }
@@ -171,7 +183,7 @@ export class Devices {
       async (_write, { state }) => {
         if (state === 'revoked')
           throw new Fault('conflict', `The device ${id} was revoked; that is for good.`);
-        return { state: 'active' };
+        return { state: 'active', suspicion: null };
       },
     );
   }
@@ -187,11 +199,23 @@ export class Devices {
   }
 
   /** Revokes what is left of it and frees the id for a new enrollment; rows of certificates stay. */
-  remove(id: DeviceId, actor: string): Promise<Receipt> {
-    return this.#alter(id, 'device-deleted', actor, { action: 'device.delete' }, async (write) => {
+  async remove(id: DeviceId, actor: string): Promise<Receipt> {
+    let withdrawn = () => {};
+    const what = { action: 'device.delete' };
+    const receipt = await this.#alter(id, 'device-deleted', actor, what, async (write) => {
       await this.#revokeCertificates(write, id, 'cessationOfOperation');
-      return { state: 'deleted', role: null, assigned_role: null, attributes: '{}' };
+      withdrawn = await this.#parts.withdrawCommands(write, id);
+      return {
+        state: 'deleted',
+        role: null,
+        assigned_role: null,
+        attributes: '{}',
+        limits: null,
+        suspicion: null,
+      };
     });
+    withdrawn();
+    return receipt;
   }
 
   async #revokeCertificates(write: Write, id: DeviceId, reason: RevocationReason): Promise<void> {
@@ -227,7 +251,8 @@ export class Devices {
 }
 
 /** A device as the audit tells of it, with its certificates by their state. */
-async function standing(write: Write, { id, state, role, assigned_role, attributes }: Tables['devices']) {
+async function standing(write: Write, row: Tables['devices']) {
+  const { id, state, role, assigned_role, attributes, limits } = row;
   const rows = await write
     .selectFrom('certificates')
     .select(['fingerprint', 'state'])
@@ -235,7 +260,14 @@ async function standing(write: Write, { id, state, role, assigned_role, attribut
     .where('fingerprint', 'is not', null)
     .execute();
   const certificates = Object.fromEntries(rows.map((row) => [row.fingerprint!, row.state]));
-  return { state, role, assignedRole: assigned_role, attributes: JSON.parse(attributes), certificates };
+  return {
+    state,
+    role,
+    assignedRole: assigned_role,
+    attributes: JSON.parse(attributes),
+    limits: limits && JSON.parse(limits),
+    certificates,
+  };
 }
 
 const holdOfDevice = (id: string) =>

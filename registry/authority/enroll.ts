@@ -180,6 +180,11 @@ export async function admitDevice(
   if (known?.state === 'disabled') {
     throw new Fault('device-disabled', `The device ${device} is disabled; enable it to let it enroll.`);
   }
+  if (known?.state === 'quarantined')
+    throw new Fault(
+      'quarantined',
+      `The device ${device} seems to be two; enable it once you know which is real.`,
+    );
   if (known && known.state !== 'deleted') return;
   const row = {
     fleet,
@@ -187,6 +192,8 @@ export async function admitDevice(
     role,
     attributes: JSON.stringify(attributes),
     updated_ms: nowMs,
+    limits: null,
+    suspicion: null,
     assigned_role: await roleByAssignment(write, { fleet, attributes }),
     last_issuer: null,
     last_seen_ms: null,

@@ -2,13 +2,16 @@
 import type { Kysely } from 'kysely';
 import { type Clock, timestamp } from '#common/clock.ts';
 import type { Change } from '#common/contract/change.ts';
+import type { MessageLimits } from '#common/contract/message-limits.ts';
 import { Fault } from '#common/fault.ts';
 import type { FleetId } from '#common/identity.ts';
+import { termsOf } from '../store/directory.ts';
 import type { Tables } from '../store/tables.ts';
 import type { Write, Writer } from '../store/writer.ts';
 import type { Audit } from './audit.ts';
 import type { Feed } from './feed.ts';
 import type { Gateways } from './gateways.ts';
+import { limitsText } from './limits-text.ts';
 
 export interface FleetView {
   readonly id: string;
@@ -18,6 +21,8 @@ export interface FleetView {
   /** How long an expired certificate is still good for renewal, and one that is not yet valid. */
   readonly grace: string;
   readonly skew: string;
+  /** How much its devices may send; null when nothing was said. */
+  readonly limits: MessageLimits | null;
   readonly createdAt: string;
 }
 
@@ -31,6 +36,7 @@ export interface FleetOrder {
   readonly approval: Approval;
   readonly graceMs: number;
   readonly skewMs: number;
+  readonly limits: MessageLimits | null;
 }
 
 export interface FleetsParts {
@@ -49,6 +55,7 @@ const viewOf = (row: Tables['fleets']): FleetView => ({
   approval: row.approval as Approval,
   grace: `${row.grace_ms / 1000}s`,
   skew: `${row.skew_ms / 1000}s`,
+  limits: row.limits === null ? null : JSON.parse(row.limits),
   createdAt: timestamp(row.created_ms),
 });
 
@@ -62,8 +69,11 @@ export class Fleets {
   /** Faults `conflict` when it exists, `not-found` when the role or the profile does not. */
   async create(id: FleetId, order: FleetOrder, actor: string): Promise<FleetView> {
     const { writer, audit, feed, gateways, clock } = this.#parts;
-    const { role, profile, approval, graceMs, skewMs } = order;
-    const row = { id, role, profile, approval, grace_ms: graceMs, skew_ms: skewMs, created_ms: clock.now() };
+    const { role, profile, approval, graceMs, skewMs, limits } = order;
+    const row = {
+      ...{ id, role, profile, approval, created_ms: clock.now() },
+      ...{ grace_ms: graceMs, skew_ms: skewMs, limits: limitsText(limits) },
+    };
     const change = await writer.write(async (write) => {
       if (await write.selectFrom('fleets').select('id').where('id', '=', id).executeTakeFirst()) {
         throw new Fault('conflict', `The fleet ${id} exists already.`);
@@ -76,7 +86,7 @@ export class Fleets {
         target: id,
         detail: { before: null, after: viewOf(row) },
       });
-      return feed.append(write, { kind: 'fleet-created', fleet: id, terms: { id, graceMs, skewMs } });
+      return feed.append(write, { kind: 'fleet-created', fleet: id, terms: termsOf(id, row) });
     });
     gateways.announceLater(change);
     return viewOf(row);
@@ -89,7 +99,7 @@ export class Fleets {
       const before = await write.selectFrom('fleets').selectAll().where('id', '=', id).executeTakeFirst();
       if (!before) throw unknown(id);
       await judgeOrder(write, to);
-      const { graceMs = before.grace_ms, skewMs = before.skew_ms } = to;
+      const { graceMs = before.grace_ms, skewMs = before.skew_ms, limits } = to;
       const row = {
         ...before,
         role: to.role ?? before.role,
@@ -97,12 +107,13 @@ export class Fleets {
         approval: to.approval ?? before.approval,
         grace_ms: graceMs,
         skew_ms: skewMs,
+        limits: limits === undefined ? before.limits : limitsText(limits),
       };
       await write.updateTable('fleets').set(row).where('id', '=', id).execute();
       const detail = { before: viewOf(before), after: viewOf(row) };
       await audit.append(write, { actor, action: 'fleet.change', target: id, detail });
       const changes = [
-        await feed.append(write, { kind: 'fleet-changed', fleet: id, terms: { id, graceMs, skewMs } }),
+        await feed.append(write, { kind: 'fleet-changed', fleet: id, terms: termsOf(id, row) }),
       ];
       // The entries of its devices carry the role: told in lots.
       if (row.role !== before.role) changes.push(...(await this.#tellDevices(write, id)));

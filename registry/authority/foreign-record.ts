@@ -75,6 +75,11 @@ export async function admitForeignDevice(
   if (known?.state === 'revoked')
     throw new Fault('device-revoked', `The device ${device} was taken out of service.`);
   if (known?.state === 'disabled') throw new Fault('device-disabled', `The device ${device} is disabled.`);
+  if (known?.state === 'quarantined')
+    throw new Fault(
+      'quarantined',
+      `The device ${device} seems to be two; enable it once you know which is real.`,
+    );
   if (isThere) return false;
   if (anchor.mode !== 'jit')
     throw new Fault(
@@ -90,6 +95,8 @@ export async function admitForeignDevice(
     attributes: JSON.stringify(attributes),
     created_ms: nowMs,
     updated_ms: nowMs,
+    limits: null,
+    suspicion: null,
     assigned_role: null,
     last_issuer: null,
     last_seen_ms: null,

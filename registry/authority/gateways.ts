@@ -2,6 +2,7 @@
 import type { Clock } from '#common/clock.ts';
 import type { LiveScope } from '#common/contract/bulk.ts';
 import type { Change } from '#common/contract/change.ts';
+import type { CommandOffer } from '#common/contract/command.ts';
 import type { Decision, DecisionQuery, Outlook } from '#common/contract/decision.ts';
 import type { GatewayPeer } from '#common/contract/line.ts';
 import type { Receipt, SessionView } from '#common/contract/receipt.ts';
@@ -53,6 +54,11 @@ export class Gateways {
     this.announce(change).catch((thrown) => {
       this.#options.log.error({ fault: Fault.of(thrown).message }, 'A change could not be announced.');
     });
+  }
+
+  /** Every gateway hears of a command at once: whichever has the device hands it over. Nobody answers. */
+  offer(command: CommandOffer): void {
+    for (const peer of this.#peers) peer.offer(command);
   }
 
   async sessions(device: string): Promise<SessionView[]> {

@@ -1,6 +1,7 @@
 /** Questions beforehand: what a device would be allowed, and who would lose what by a change of a role. It writes nothing. */
 import { type Kysely, sql } from 'kysely';
 import type { RoleDocument, RoleRule } from '#common/contract/directory.ts';
+import type { MessageLimits } from '#common/contract/message-limits.ts';
 import type { RoleSubject } from '#common/contract/role-match.ts';
 import { Fault } from '#common/fault.ts';
 import type { DeviceId, FleetId } from '#common/identity.ts';
@@ -28,6 +29,7 @@ export interface PolicyVerdict extends PolicyAnswer {
 export interface RoleTerms {
   readonly severalSessions: boolean;
   readonly lastWord: boolean;
+  readonly limits: MessageLimits | null;
 }
 
 export interface RolePreview {
@@ -50,9 +52,10 @@ export interface RolePreview {
 export const mostPreviewed = 100;
 const page = 500;
 
-const termsOf = ({ severalSessions, lastWord = false }: RoleDocument): RoleTerms => ({
+const termsOf = ({ severalSessions, lastWord = false, limits }: RoleDocument): RoleTerms => ({
   severalSessions,
   lastWord,
+  limits: limits ?? null,
 });
 
 interface Actor {

@@ -2,17 +2,21 @@
 import { randomUUID } from 'node:crypto';
 import type { LiveScope } from '#common/contract/bulk.ts';
 import { type Change, silentChanges } from '#common/contract/change.ts';
+import type { CommandOffer } from '#common/contract/command.ts';
 import type { Decision, DecisionQuery, Outlook } from '#common/contract/decision.ts';
 import type { Answer, GatewayPeer, Question } from '#common/contract/line.ts';
 import type { ClosedSession, SessionView } from '#common/contract/receipt.ts';
 
 /** Questions that were never answered are forgotten, oldest first. */
 const mostPending = 1000;
+/** Commands that wait for the feed connection; beyond, the gateway is told that it has missed some. */
+const mostOffers = 256;
 
 export class RemoteGateway implements GatewayPeer {
   readonly name: string;
   readonly #wake: () => void;
   #questions: Question[] = [];
+  #offers: (CommandOffer | null)[] = [];
   readonly #applied = new Map<number, (closed: ClosedSession[]) => void>();
   readonly #asked = new Map<string, (answer: Answer) => void>();
 
@@ -48,6 +52,17 @@ export class RemoteGateway implements GatewayPeer {
   async outlook(device: string): Promise<Outlook[]> {
     const answer = await this.#ask((id) => ({ id, ask: 'outlook', device }));
     return 'outlook' in answer ? answer.outlook : [];
+  }
+
+  offer(command: CommandOffer | null): void {
+    if (this.#offers.length < mostOffers) this.#offers.push(command);
+    else if (this.#offers.at(-1) !== null) this.#offers.push(null);
+    this.#wake();
+  }
+
+  /** What the feed connection sends of commands. */
+  takeOffers(): (CommandOffer | null)[] {
+    return this.#offers.splice(0);
   }
 
   /** What is to be asked next; the feed connection sends it. */

@@ -48,6 +48,8 @@ function judgeStates({ state, deviceState }: Renewable): void {
     throw new Fault('device-pending', 'This device waits for an operator to let it in; try again.');
   if (deviceState === 'disabled')
     throw new Fault('device-disabled', 'This device is disabled; ask its operator.');
+  if (deviceState === 'quarantined')
+    throw new Fault('quarantined', 'This device seems to be two; its operator has to look at it.');
   if (deviceState !== 'active')
     throw new Fault(
       'device-revoked',

@@ -47,6 +47,8 @@ const alters = {
   'device-changed': false,
   'device-disabled': false,
   'device-enabled': false,
+  'device-suspected': false,
+  'device-quarantined': false,
   'device-revoked': true,
   'device-deleted': true,
   'role-changed': false,

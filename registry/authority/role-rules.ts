@@ -1,11 +1,13 @@
 /** What a role document must be like, rule by rule, so that a gateway never meets one that it cannot read. Pure. */
 import { type RoleDocument, type RoleRule, roleActions } from '#common/contract/directory.ts';
+import { windowsOf } from '#common/contract/message-limits.ts';
 import { Fault } from '#common/fault.ts';
 
 const variables = /^(device\.id|device\.fleet|device\.attributes\.[A-Za-z0-9_-]+)$/;
 
 /** Faults `malformed` with the first rule that is wrong. */
-export function checkRole({ rules }: RoleDocument): void {
+export function checkRole({ rules, limits }: RoleDocument): void {
+  if (limits) windowsOf(limits);
   for (const [index, rule] of rules.entries()) checkRule(rule, index);
 }
 

@@ -4,6 +4,7 @@
  * nothing is ever stale.
  */
 import Database, { type Statement } from 'better-sqlite3';
+import { CommitCount } from '#common/commit-count.ts';
 import type {
   Directory,
   DirectoryEntry,
@@ -19,7 +20,7 @@ import type { Tables } from './tables.ts';
 export const entrySelect = `
   SELECT c.fingerprint, c.serial, c.device, c.fleet, c.state AS certificate_state, d.state AS device_state,
          coalesce(d.role, d.assigned_role, f.role) AS role, d.attributes, c.not_before_ms, c.not_after_ms,
-         c.issuer, c.status_until_ms, c.renew_after_ms
+         c.issuer, c.status_until_ms, c.renew_after_ms, d.limits
   FROM certificates c JOIN devices d ON d.id = c.device JOIN fleets f ON f.id = d.fleet`;
 
 /** An issuer as the gateways need it; its row holds more. */
@@ -40,19 +41,30 @@ export const issuerOf = (row: IssuerRow): IssuerEntry => ({
   statusUntilMs: row.status_until_ms,
 });
 
+/** What the gateways must know of a fleet, out of its row. */
+export const termsOf = (
+  id: FleetId,
+  row: Pick<Tables['fleets'], 'grace_ms' | 'skew_ms' | 'limits'>,
+): FleetTerms => ({
+  id,
+  graceMs: row.grace_ms,
+  skewMs: row.skew_ms,
+  limits: row.limits === null ? null : JSON.parse(row.limits),
+});
+
 /** All of a certificate that an entry needs, out of one covering index. */
 const certificateSelect = `
   SELECT fingerprint, serial, device, fleet, state, not_before_ms, not_after_ms, issuer, status_until_ms, renew_after_ms
   FROM certificates WHERE fingerprint = ?`;
 
 const deviceSelect =
-  'SELECT fleet, state, coalesce(role, assigned_role), attributes FROM devices WHERE id = ?';
+  'SELECT fleet, state, coalesce(role, assigned_role), attributes, limits FROM devices WHERE id = ?';
 
 /** The values of `certificateSelect` and `deviceSelect` by their names, with the role of the device's fleet. */
 function rowOf(certificate: unknown[], device: unknown[], fleetRole: string): EntryRow {
   const [fingerprint, serial, id, fleet, state, from, until, issuer, statusUntilMs, renewAfterMs] =
     certificate;
-  const [, deviceState, ownRole, attributes] = device;
+  const [, deviceState, ownRole, attributes, limits] = device;
   return {
     fingerprint,
     serial,
@@ -67,6 +79,7 @@ function rowOf(certificate: unknown[], device: unknown[], fleetRole: string): En
     issuer,
     status_until_ms: statusUntilMs,
     renew_after_ms: renewAfterMs,
+    limits,
   } as EntryRow;
 }
 
@@ -93,15 +106,19 @@ export class FileDirectory implements Directory, Disposable {
   readonly #device: Statement<[string]>;
   readonly #ofDevice: Statement<[string], EntryRow>;
   readonly #role: Statement<[string], { document: string }>;
-  readonly #fleet: Statement<[string], { role: string; grace_ms: number; skew_ms: number }>;
+  readonly #fleet: Statement<[string], Pick<Tables['fleets'], 'role' | 'grace_ms' | 'skew_ms' | 'limits'>>;
   readonly #allIssuers: Statement<[], IssuerRow>;
   #fleets: { readonly byId: Map<FleetId, Fleet>; readonly asOf: number } = { byId: new Map(), asOf: -1 };
   #issuers: { readonly byId: ReadonlyMap<string, IssuerEntry>; readonly asOf: number } | undefined;
   /** Documents by name with the text they were parsed from, so that an unchanged role is the same object. */
   readonly #roles = new Map<string, { text: string; role: RoleDocument; asOf: number }>();
 
-  private constructor(db: Database.Database, commits: () => number) {
+  /** Whatever was committed until now is seen from now on; in the process that writes nothing has to be done for it. */
+  readonly fresh: () => void;
+
+  private constructor(db: Database.Database, commits: () => number, fresh = () => {}) {
     this.#db = db;
+    this.fresh = fresh;
     this.#commits = commits;
     // Two look-ups instead of a join: SQLite, as it is built here (SQLITE_ENABLE_STAT4), plans a join anew for every value
     // that it is asked with, which costs three times the look-up. Bare values: an object with names for them costs a fifth.
@@ -109,16 +126,24 @@ export class FileDirectory implements Directory, Disposable {
     this.#device = db.prepare<[string]>(deviceSelect).raw();
     this.#ofDevice = db.prepare(`${entrySelect} WHERE c.device = ? AND c.fingerprint IS NOT NULL`);
     this.#role = db.prepare('SELECT document FROM roles WHERE name = ?');
-    this.#fleet = db.prepare('SELECT role, grace_ms, skew_ms FROM fleets WHERE id = ?');
+    this.#fleet = db.prepare('SELECT role, grace_ms, skew_ms, limits FROM fleets WHERE id = ?');
     this.#allIssuers = db.prepare(issuerSelect);
   }
 
   /** `commits` counts what was written to the file since the program started, by anyone. */
   static open(path: string, commits: () => number): FileDirectory {
-    const db = new Database(path, { readonly: true });
-    // Pages are looked at where the system has them, not copied: half the cost of a look-up that is not in the cache.
-    db.pragma('mmap_size = 4294967296');
-    return new FileDirectory(db, commits);
+    return new FileDirectory(readOnly(path), commits);
+  }
+
+  /** In a process that does not write the file. */
+  static openElsewhere(path: string): FileDirectory {
+    const db = readOnly(path);
+    const count = new CommitCount(db);
+    return new FileDirectory(
+      db,
+      () => count.now(),
+      () => count.fresh(),
+    );
   }
 
   find(fingerprint: Fingerprint): DirectoryEntry | undefined {
@@ -168,7 +193,7 @@ export class FileDirectory implements Directory, Disposable {
     const known = this.#fleets.byId.get(id);
     if (known) return known;
     const row = this.#fleet.get(id);
-    const fleet = row && { terms: { id, graceMs: row.grace_ms, skewMs: row.skew_ms }, role: row.role };
+    const fleet = row && { terms: termsOf(id, row), role: row.role };
     if (fleet) this.#fleets.byId.set(id, fleet);
     return fleet;
   }
@@ -196,4 +221,11 @@ export class FileDirectory implements Directory, Disposable {
   [Symbol.dispose](): void {
     this.#db.close();
   }
+}
+
+function readOnly(path: string): Database.Database {
+  const db = new Database(path, { readonly: true });
+  // Pages are looked at where the system has them, not copied: half the cost of a look-up that is not in the cache.
+  db.pragma('mmap_size = 4294967296');
+  return db;
 }

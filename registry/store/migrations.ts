@@ -151,17 +151,22 @@ export const migrations: readonly string[] = [
   `
   CREATE INDEX certificates_to_ask ON certificates (issuer, status_until_ms) WHERE status_until_ms IS NOT NULL;
   `,
-  // Commands, kept until they are answered or run out; and how much a fleet or a device may send, as JSON.
+  // Commands, kept until they are answered or run out; how much a fleet or a device may send, and why a device
+  // is thought to be two, as JSON.
   `
   CREATE TABLE commands (
-    id TEXT PRIMARY KEY, device TEXT NOT NULL, name TEXT NOT NULL, payload BLOB NOT NULL, content_type TEXT NOT NULL,
-    state TEXT NOT NULL, sender TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,
-    attempts INTEGER NOT NULL, delivered_ms INTEGER, ended_ms INTEGER, reply_status INTEGER, reply_content_type TEXT,
-    reply_payload BLOB
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX commands_of_device ON commands (device, created_ms);
-  CREATE INDEX commands_by_end ON commands (expires_ms) WHERE ended_ms IS NULL;
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, device TEXT NOT NULL, name TEXT NOT NULL,
+    payload BLOB NOT NULL, content_type TEXT NOT NULL, state TEXT NOT NULL, sender TEXT NOT NULL,
+    created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, delivered_ms INTEGER,
+    ended_ms INTEGER, reply_status INTEGER, reply_content_type TEXT, reply_payload BLOB, revision INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX commands_of_device ON commands (device, number);
+  CREATE INDEX commands_waiting ON commands (device, number, expires_ms) WHERE state = 'queued';
+  CREATE INDEX commands_to_expire ON commands (expires_ms) WHERE state = 'queued';
+  CREATE INDEX commands_by_end ON commands (expires_ms);
+  CREATE UNIQUE INDEX commands_by_revision ON commands (revision);
   ALTER TABLE fleets ADD COLUMN limits TEXT;
   ALTER TABLE devices ADD COLUMN limits TEXT;
+  ALTER TABLE devices ADD COLUMN suspicion TEXT;
   `,
 ];

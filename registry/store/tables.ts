@@ -1,5 +1,6 @@
 /** The tables of the registry as types: what Kysely checks every query against. Times are milliseconds since 1970. */
-import type { Generated } from 'kysely';
+import type { Generated, Selectable, Updateable } from 'kysely';
+import type { CommandState } from '#common/contract/command.ts';
 import type { AnchorMode, CertificateState, DeviceState, IssuerState } from '#common/contract/directory.ts';
 
 export interface Tables {
@@ -12,6 +13,8 @@ export interface Tables {
     approval: string;
     grace_ms: number;
     skew_ms: number;
+    /** How much its devices may send: JSON. */
+    limits: string | null;
   };
   profiles: { name: string; document: string };
   devices: {
@@ -28,26 +31,34 @@ export interface Tables {
     assigned_role: string | null;
     last_issuer: string | null;
     last_seen_ms: number | null;
+    /** How much it may send: JSON. */
+    limits: string | null;
+    /** Why it is thought to be two, as JSON; null when it is not. */
+    suspicion: string | null;
   };
   commands: {
+    /** The order of commands. */
+    number: Generated<number>;
     id: string;
     device: string;
     name: string;
     payload: Buffer;
     content_type: string;
-    state: string;
+    state: CommandState;
     /** Who sent it, as in the audit. */
     sender: string;
     created_ms: number;
     expires_ms: number;
-    /** How often it was handed to a gateway. */
+    /** How often it was handed to the device. */
     attempts: number;
     delivered_ms: number | null;
-    /** Answered or run out. */
+    /** Answered, run out or taken back. */
     ended_ms: number | null;
     reply_status: number | null;
     reply_content_type: string | null;
     reply_payload: Buffer | null;
+    /** The order of what became of commands: grows with every change of a state. */
+    revision: number;
   };
   issuers: {
     id: string;
@@ -168,3 +179,6 @@ export interface Tables {
   };
   gateways: { fingerprint: string; name: string; not_after_ms: number };
 }
+
+export type CommandRow = Selectable<Tables['commands']>;
+export type CommandUpdate = Updateable<Tables['commands']>;

@@ -31,6 +31,8 @@ export const expected: readonly Expected[] = [
     'a session without subscriptions is not remembered',
     'store',
   ),
+  ...of('Fleetgate', 4, ['3.10.4-5'], 'a session that never subscribed gets no UNSUBACK', 'outbound'),
+  ...of('Fleetgate', 5, ['3.10.4-5'], 'a session that never subscribed gets no UNSUBACK', 'outbound'),
   ...of('Fleetgate', 4, ['3.3.1-1'], 'DUP is not set', 'outbound'),
   ...of('Fleetgate', 5, ['3.3.1-1'], 'DUP is not set', 'outbound'),
   ...of('Fleetgate', 4, ['3.3.5-1'], 'the subscription that was made first decides', 'outbound'),

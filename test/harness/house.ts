@@ -26,6 +26,8 @@ export interface HouseOptions {
   /** Folder to use and to leave behind; a temporary one otherwise. */
   dir?: string;
   args?: string[];
+  /** Processes that hear devices; all in one by default. */
+  workers?: number;
   env?: NodeJS.ProcessEnv;
   /** A program that starts the house, such as a fault injector. */
   wrapper?: string[];
@@ -61,7 +63,8 @@ export class House implements AsyncDisposable {
   /** Resolves when every door is open; fails with its log when the process ends before. */
   static async start(options: HouseOptions = {}): Promise<House> {
     const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'house-')));
-    const args = ['up', '--data', join(dir, 'data'), ...anyPort, ...(options.args ?? [])];
+    const { workers = 1, args: more = [] } = options;
+    const args = ['up', '--data', join(dir, 'data'), '--workers', String(workers), ...anyPort, ...more];
     if (options.config) {
       await writeFile(join(dir, 'fleetgate.yaml'), options.config);
       args.push('--config', join(dir, 'fleetgate.yaml'));

@@ -32,8 +32,9 @@ const floors: Record<string, number> = {
   'gateway/mqtt/': 7,
   'gateway/http/': 7,
   'gateway/main.ts': 8,
+  'gateway/workers/': 9,
   'simulator/': 3,
-  'cli/': 9,
+  'cli/': 10,
 };
 
 /** What the command may know of the towers: how to build them, and what can be set. */
@@ -41,8 +42,12 @@ const entrances = [
   'gateway/main.ts',
   'gateway/settings.ts',
   'gateway/upstream/remote-line.ts',
+  'gateway/upstream/replica-reader.ts',
+  'gateway/workers/supervisor.ts',
+  'gateway/workers/worker.ts',
   'registry/main.ts',
   'registry/settings.ts',
+  'registry/store/directory.ts',
   'registry/ca/offline.ts',
 ];
 

@@ -225,6 +225,18 @@ const writes: Record<string, { action: string; call: () => Promise<Call> }> = {
       return { path: `/v1/api-tokens/${body.id}` };
     },
   },
+  'POST /v1/devices/{device}/commands': {
+    action: 'command.send',
+    call: async () => ({ path: `/v1/devices/${(await device()).id}/commands`, body: { name: 'open' } }),
+  },
+  'DELETE /v1/devices/{device}/commands/{command}': {
+    action: 'command.withdraw',
+    call: async () => {
+      const path = `/v1/devices/${(await device()).id}/commands`;
+      const { body } = await api.call('POST', path, { name: 'open' });
+      return { path: `${path}/${body.commandId}` };
+    },
+  },
   'PUT /v1/profiles/{profile}': {
     action: 'profile.put',
     call: async () => ({ path: `/v1/profiles/${fresh('profile')}`, body: { validity: '30d' } }),

@@ -21,6 +21,7 @@ afterEach(() => expect(bystander.closed).toBe(false));
 const malformed = 0x81;
 const protocol = 0x82;
 const topicInvalid = 0x90;
+const topicAlias = 0x94;
 const own = 'devices/mallory/telemetry';
 const nothing: number[] = [];
 
@@ -33,8 +34,8 @@ const afterConnect: [what: string, bytes: Buffer, code: number][] = [
   ['PUBLISH with U+D800 in its topic [MQTT-1.5.4-1]', packet(0x30, [0, 3, 0xed, 0xa0, 0x80], [0]), malformed],
   ['PUBLISH with packet identifier 0 [MQTT-2.2.1-3]', packet(0x32, own, [0, 0, 0]), protocol],
   ['PUBLISH whose topic runs past its end', packet(0x30, [0xff, 0xff, 0x61]), malformed],
-  ['PUBLISH with topic alias 0', packet(0x30, own, [3, 0x23, 0, 0]), protocol],
-  ['PUBLISH with an alias though none are allowed', packet(0x30, own, [3, 0x23, 0, 1]), protocol],
+  ['PUBLISH with topic alias 0 [MQTT-3.3.2-8]', packet(0x30, own, [3, 0x23, 0, 0]), topicAlias],
+  ['PUBLISH with an alias though none are allowed', packet(0x30, own, [3, 0x23, 0, 1]), topicAlias],
   ['PUBLISH with a property twice', packet(0x30, own, [4, 0x01, 1, 0x01, 1]), protocol],
   ['PUBLISH with a property of CONNECT', packet(0x30, own, [5, 0x11, 0, 0, 0, 1]), protocol],
   ['PUBLISH whose properties run past its end', packet(0x30, own, [0x7f, 0x01]), malformed],

@@ -2,6 +2,7 @@
 import mqtt from 'mqtt';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
+import { systemClock } from '#common/clock.ts';
 import type { DeviceIdentity } from '../harness/api-client.ts';
 import { eventually } from '../harness/eventually.ts';
 import { House } from '../harness/house.ts';
@@ -19,7 +20,7 @@ beforeAll(async () => {
   house = await House.start({
     config: `
 mqtt: { connectTimeout: 2s }
-https: { origins: ["https://app.example"], headersTimeout: 2s }
+https: { origins: ["https://app.example"], headersTimeout: 2s, keepAliveTimeout: 1s }
 `,
   });
   pump = await house.api.enroll('plant', 'pump');
@@ -136,6 +137,10 @@ describe('MQTT over WebSocket', () => {
     await raw.next('connack');
     const { body } = await house.api.call('GET', '/v1/devices/pump');
     expect(body.sessions.map(({ protocol }: { protocol: string }) => protocol)).toEqual(['mqtt5']);
+    // Nor does the patience of HTTP end it.
+    await systemClock.sleep(2_500);
+    raw.send(text('still?'), 0x89);
+    await eventually(() => expect(raw.pongs).toEqual(['still?']));
   });
 
   test('a client that says goodbye in WebSocket alone is answered, and its Will leaves', async () => {

@@ -3,7 +3,6 @@
  * them, in their order, until the session has acknowledged them. Bounded for each session.
  */
 import type Database from 'better-sqlite3';
-import type { Statement } from 'better-sqlite3';
 import type { GroupCommit } from './group-commit.ts';
 import { type BrokerPacket, propertiesOf, propertiesText, sizeOf } from './packet.ts';
 
@@ -27,12 +26,6 @@ export interface Queued {
   readonly place: number;
   readonly packet: BrokerPacket | { cmd: 'pubrel'; messageId: number };
 }
-
-/** `fresh`: now has this packet id; `again`: had one before; `unknown`: is not kept, or not any more. */
-export type Marked = 'fresh' | 'again' | 'unknown';
-
-/** `all`; `sent`, so that they go again; `unsent`, the oldest first. */
-export type Which = 'all' | 'sent' | 'unsent';
 
 interface QueueRow {
   message: number;
@@ -120,21 +113,15 @@ export class MessageQueue {
   }
 
   /**
-   * The next of a session after a place, in order: all, or those that have been sent before. What has expired is left out
-   * (MQTT 5, section 3.3.2.3.3).
+   * The next of a session after a place, in order. What has expired and was not sent is left out (MQTT 5, section
+   * 3.3.2.3.3).
    */
-  page(
-    clientId: string,
-    after: number,
-    limit: number,
-    nowMs: number,
-    which: Which = 'all',
-  ): Promise<Queued[]> {
+  page(clientId: string, after: number, limit: number, nowMs: number): Promise<Queued[]> {
     return this.#commit.note(() => {
-      const statement = this.#statements[which];
+      const { page } = this.#statements;
       let place = after;
       for (;;) {
-        const rows = statement.all(clientId, place, limit);
+        const rows = page.all(clientId, place, limit);
         const good = rows.filter((row) => {
           const expired = row.packet === null && row.expires_ms !== null && row.expires_ms <= nowMs;
           if (expired) this.#drop(clientId, row);
@@ -148,26 +135,15 @@ export class MessageQueue {
   }
 
   /**
-   * A message is about to be sent: the packet is given the QoS and the RETAIN of its session, and a packet id that
-   * is in use once. Durable when QoS 2 makes exactly one of it; of QoS 1 a power cut may forget the id, not the message.
+   * A message is about to be sent under this packet id; false when it is not kept. Durable when QoS 2 makes exactly one of
+   * it: of QoS 1 a power cut may forget the id, not the message.
    */
-  mark(clientId: string, packet: BrokerPacket, nextId: () => number, oldestFirst: boolean): Promise<Marked> {
-    const { brokerCounter = 0, brokerId, qos } = packet;
-    const run = (): Marked => {
-      const { oldest, newest, inFlight, setPacket } = this.#statements;
-      const row = (oldestFirst ? oldest : newest).get(clientId, brokerCounter, brokerId ?? '');
-      if (!row) return 'unknown';
-      packet.qos = row.qos;
-      packet.retain = row.retain === 1;
-      if (row.packet !== null) {
-        packet.messageId = row.packet;
-        return 'again';
-      }
-      let id = packet.messageId ?? nextId();
-      while (inFlight.get(clientId, id) !== undefined) id = nextId();
-      packet.messageId = id;
-      setPacket.run(id, clientId, row.message);
-      return 'fresh';
+  mark(clientId: string, packet: BrokerPacket): Promise<boolean> {
+    const { brokerCounter = 0, brokerId, messageId, qos } = packet;
+    const run = (): boolean => {
+      const row = this.#statements.named.get(clientId, brokerCounter, brokerId ?? '');
+      if (row) this.#statements.setPacket.run(messageId, clientId, row.message);
+      return row !== undefined;
     };
     return qos === 2 ? this.#commit.write(run) : this.#commit.note(run);
   }
@@ -184,14 +160,6 @@ export class MessageQueue {
       if (!row) return undefined;
       this.#drop(clientId, row);
       return { ...messageOf(row), messageId: packetId };
-    });
-  }
-
-  /** One that has not been sent, since it may not be. */
-  discard(clientId: string, packet: BrokerPacket): Promise<void> {
-    return this.#commit.note(() => {
-      const row = this.#statements.oldest.get(clientId, packet.brokerCounter ?? 0, packet.brokerId ?? '');
-      if (row) this.#drop(clientId, row);
     });
   }
 
@@ -281,19 +249,8 @@ function messageOf(row: QueueRow): BrokerPacket {
 const packetOf = (row: QueueRow): Queued['packet'] =>
   row.released === 1 ? { cmd: 'pubrel', messageId: row.packet! } : messageOf(row);
 
-type Found = Statement<
-  [string, number, string],
-  { message: number; qos: number; retain: number; bytes: number; packet: number | null }
->;
-
 function prepare(db: Database.Database) {
-  const byCounter = `SELECT q.message, q.qos, q.retain, q.bytes, q.packet FROM queue q JOIN messages m ON m.id = q.message
-    WHERE q.client_id = ? AND q.counter = ? AND m.broker = ? ORDER BY q.message`;
   const mine = 'SELECT message FROM queue WHERE client_id = ?';
-  const page = (which: string) =>
-    db.prepare<[string, number, number], QueueRow>(
-      `${queued} WHERE q.client_id = ? AND q.message > ? ${which} ORDER BY q.message LIMIT ?`,
-    );
   return {
     count: db.prepare(`INSERT INTO backlog VALUES (?, 1, ?) ON CONFLICT DO UPDATE
       SET messages = messages + 1, bytes = bytes + excluded.bytes
@@ -307,17 +264,16 @@ function prepare(db: Database.Database) {
     dropMessage: db.prepare('DELETE FROM messages WHERE id = ? AND readers <= 1'),
     insert: db.prepare('INSERT INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, NULL, 0)'),
     drop: db.prepare('DELETE FROM queue WHERE client_id = ? AND message = ?'),
-    all: page(''),
-    sent: page('AND q.packet IS NOT NULL'),
-    unsent: page('AND q.packet IS NULL'),
+    page: db.prepare<[string, number, number], QueueRow>(
+      `${queued} WHERE q.client_id = ? AND q.message > ? ORDER BY q.message LIMIT ?`,
+    ),
     ofPacket: db.prepare<[string, number], QueueRow>(
       `${queued} WHERE q.client_id = ? AND q.packet = ? LIMIT 1`,
     ),
-    oldest: db.prepare(`${byCounter} LIMIT 1`) as Found,
-    newest: db.prepare(`${byCounter} DESC LIMIT 1`) as Found,
-    inFlight: db
-      .prepare<[string, number], number>('SELECT 1 FROM queue WHERE client_id = ? AND packet = ? LIMIT 1')
-      .pluck(),
+    named: db.prepare<[string, number, string], { message: number }>(
+      `SELECT q.message FROM queue q JOIN messages m ON m.id = q.message
+       WHERE q.client_id = ? AND q.counter = ? AND m.broker = ? LIMIT 1`,
+    ),
     setPacket: db.prepare('UPDATE queue SET packet = ? WHERE client_id = ? AND message = ?'),
     release: db.prepare('UPDATE queue SET released = 1 WHERE client_id = ? AND packet = ?'),
     clearMessages: db.prepare(`DELETE FROM messages WHERE readers <= 1 AND id IN (${mine})`),

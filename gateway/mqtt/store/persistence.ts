@@ -3,16 +3,16 @@
  * the store's own.
  */
 import { Readable } from 'node:stream';
-import type { Marked, Reader } from './message-queue.ts';
+import type { Reader } from './message-queue.ts';
 import type { BrokerPacket } from './packet.ts';
 import type { SessionStore } from './session-store.ts';
 import type { Subscription } from './subscription-table.ts';
 
 export interface BrokerClient {
   readonly id: string;
-  /** Next packet id that aedes would take. */
-  _nextId?: number;
 }
+
+type Outgoing = Partial<BrokerPacket> & { cmd?: string };
 
 interface WillPacket {
   topic: string;
@@ -24,7 +24,6 @@ interface WillPacket {
 }
 
 const pageSize = 64;
-const greatestId = 0xffff;
 
 export class Persistence {
   readonly store: SessionStore;
@@ -112,21 +111,16 @@ export class Persistence {
     return this.store.queue.add(readers, packet);
   }
 
-  async outgoingUpdate(client: BrokerClient, packet: BrokerPacket): Promise<unknown> {
-    await this.mark(client, packet, true);
-    return undefined;
-  }
-
-  /** Before a PUBLISH or PUBREL is sent. */
-  protected async mark(client: BrokerClient, packet: BrokerPacket, oldestFirst: boolean): Promise<Marked> {
+  /** Before a PUBLISH or PUBREL is sent. Rejects for a PUBLISH that is not kept. */
+  async outgoingUpdate({ id }: BrokerClient, packet: Outgoing): Promise<void> {
     const { queue } = this.store;
-    if (packet.cmd !== 'pubrel') return queue.mark(client.id, packet, () => takeId(client), oldestFirst);
-    return (await queue.release(client.id, packet.messageId!)) ? 'fresh' : 'unknown';
+    if (packet.cmd === 'pubrel') await queue.release(id, packet.messageId!);
+    else if (!(await queue.mark(id, packet as BrokerPacket))) throw new Error('no such packet');
   }
 
   async outgoingClearMessageId(
     client: BrokerClient,
-    packet: BrokerPacket | number,
+    packet: { messageId?: number | undefined } | number,
   ): Promise<BrokerPacket | undefined> {
     const messageId = typeof packet === 'number' ? undefined : packet.messageId;
     return messageId === undefined ? undefined : this.store.queue.remove(client.id, messageId);
@@ -203,9 +197,3 @@ type Stored = Required<Pick<WillPacket, 'topic' | 'payload' | 'qos' | 'retain'>>
   clientId: string;
   process: string;
 };
-
-function takeId(client: BrokerClient): number {
-  const id = client._nextId ?? 1;
-  client._nextId = id >= greatestId ? 1 : id + 1;
-  return id;
-}

@@ -62,6 +62,12 @@ export class SessionIndex {
     for (const [clientId, filters] of this.#filters) followed(clientId, filters);
   }
 
+  /** Every subscription that is kept, by session. */
+  *subscriptions(): Generator<[string, Omit<KeptSubscription, 'clientId'>[]]> {
+    for (const clientId of this.#filters.keys())
+      yield [clientId, this.#subscriptions.all(clientId).map(subscriptionOf)];
+  }
+
   has(clientId: string): boolean {
     this.#catchUp();
     return this.#kept.has(clientId);

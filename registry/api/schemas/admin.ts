@@ -1,8 +1,22 @@
 /** API tokens, the audit, the feed and gateways, as the API takes and gives them. */
 import Type from 'typebox';
 import { auditBreaks } from '#common/contract/audit-chain.ts';
+import type { LineAsk } from '#common/contract/enrollment.ts';
 import { apiRoles } from '../../authority/api-tokens.ts';
 import { closed, fleetId, nullable, time, words } from './words.ts';
+
+const lineAsks: readonly LineAsk[] = [
+  'introduce',
+  'renew',
+  'est',
+  'staple',
+  'sighted',
+  'commands',
+  'commands-waiting',
+  'command-progress',
+  'command-reply',
+  'suspect',
+];
 
 const apiToken = {
   id: Type.String(),
@@ -69,5 +83,5 @@ export const gatewaySchemas = {
   ),
   enrolled: Type.Object({ chain: Type.String(), trust: Type.String(), notAfter: time }),
   params: Type.Object({ gateway: fleetId }),
-  ask: Type.Object({ gateway: fleetId, kind: words(['introduce', 'renew', 'est', 'staple', 'sighted']) }),
+  ask: Type.Object({ gateway: fleetId, kind: words(lineAsks) }),
 };

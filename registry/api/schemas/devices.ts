@@ -1,12 +1,14 @@
 /** Devices, certificates and decisions, as the API takes and gives them. */
 import Type from 'typebox';
 import { certificateStates, deviceStates } from '#common/contract/directory.ts';
+import { suspicionReasons } from '#common/contract/suspicion.ts';
 import {
   attributes,
   closed,
   deviceId,
   fingerprint,
   fleetId,
+  messageLimits,
   nullable,
   page,
   paging,
@@ -39,6 +41,16 @@ const session = Type.Object({
   connectedAt: time,
 });
 
+/** A device that seems to be two. */
+const suspicion = Type.Object({
+  since: time,
+  at: time,
+  gateway: Type.String(),
+  reason: words(suspicionReasons),
+  score: Type.Number(),
+  places: Type.Array(Type.Object({ address: Type.String(), at: time })),
+});
+
 const device = {
   id: Type.String(),
   fleet: Type.String(),
@@ -46,6 +58,8 @@ const device = {
   role: nullable(Type.String()),
   assignedRole: nullable(Type.String()),
   attributes: Type.Record(Type.String(), Type.String()),
+  limits: nullable(messageLimits),
+  suspicion: nullable(suspicion),
   createdAt: time,
   updatedAt: time,
 };
@@ -161,7 +175,11 @@ export const deviceSchemas = {
     closed,
   ),
   patch: Type.Object(
-    { attributes: Type.Optional(attributes), role: Type.Optional(nullable(Type.String({ maxLength: 64 }))) },
+    {
+      attributes: Type.Optional(attributes),
+      role: Type.Optional(nullable(Type.String({ maxLength: 64 }))),
+      limits: Type.Optional(nullable(messageLimits)),
+    },
     closed,
   ),
   revoke: nullable(Type.Object({ reason: Type.Optional(reason) }, closed)),

@@ -3,7 +3,7 @@ import Type from 'typebox';
 import { httpMethods, roleActions } from '#common/contract/directory.ts';
 import { durationPattern } from '#common/quantity.ts';
 import { approvals } from '../../authority/fleets.ts';
-import { closed, deviceId, fleetId, nullable, time, words } from './words.ts';
+import { closed, deviceId, fleetId, messageLimits, nullable, time, words } from './words.ts';
 
 const duration = (byDefault: string) => Type.String({ pattern: durationPattern, default: byDefault });
 const name = Type.String({ maxLength: 64 });
@@ -15,6 +15,7 @@ const fleet = Type.Object({
   approval: words(approvals),
   grace: Type.String(),
   skew: Type.String(),
+  limits: nullable(messageLimits),
   createdAt: time,
 });
 
@@ -42,6 +43,7 @@ export const roleRule = Type.Object(
 export const roleTerms = {
   severalSessions: Type.Boolean({ default: false }),
   lastWord: Type.Optional(Type.Boolean()),
+  limits: Type.Optional(messageLimits),
   rules: Type.Array(roleRule, { maxItems: 100 }),
 };
 
@@ -54,6 +56,7 @@ export const fleetSchemas = {
       approval: Type.String({ enum: [...approvals], default: 'automatic' }),
       grace: duration('30d'),
       skew: duration('1d'),
+      limits: Type.Optional(nullable(messageLimits)),
     },
     closed,
   ),
@@ -64,6 +67,7 @@ export const fleetSchemas = {
       approval: Type.Optional(words(approvals)),
       grace: Type.Optional(Type.String({ pattern: durationPattern })),
       skew: Type.Optional(Type.String({ pattern: durationPattern })),
+      limits: Type.Optional(nullable(messageLimits)),
     },
     closed,
   ),

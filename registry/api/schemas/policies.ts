@@ -2,7 +2,7 @@
 import Type from 'typebox';
 import { httpMethods, roleActions } from '#common/contract/directory.ts';
 import { roleRule, roleSchemas } from './fleets.ts';
-import { attributes, closed, deviceId, fleetId, nullable, time, words } from './words.ts';
+import { attributes, closed, deviceId, fleetId, messageLimits, nullable, time, words } from './words.ts';
 
 const value = Type.String({ maxLength: 256 });
 const match = Type.Record(
@@ -10,7 +10,11 @@ const match = Type.Record(
   Type.Union([value, Type.Array(value, { minItems: 1, maxItems: 100 })]),
   { minProperties: 1, maxProperties: 32 },
 );
-const terms = Type.Object({ severalSessions: Type.Boolean(), lastWord: Type.Boolean() });
+const terms = Type.Object({
+  severalSessions: Type.Boolean(),
+  lastWord: Type.Boolean(),
+  limits: nullable(messageLimits),
+});
 
 const assignment = Type.Object({
   id: Type.String(),

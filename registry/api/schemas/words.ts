@@ -1,5 +1,6 @@
 /** The words that the schemas of the registry API are written in: ids, times, pages, problems, receipts. */
 import Type, { type TSchema } from 'typebox';
+import { byteWindowPattern, messageWindowPattern, mostWindows } from '#common/contract/message-limits.ts';
 import { revocationReasons } from '../../authority/revocation-reason.ts';
 
 export const closed = { additionalProperties: false };
@@ -23,6 +24,19 @@ export const attributes = Type.Record(
   {
     maxProperties: 32,
     additionalProperties: false,
+  },
+);
+
+const windows = (pattern: string, example: string) =>
+  Type.Optional(Type.Array(Type.String({ pattern, examples: [example] }), { maxItems: mostWindows }));
+
+/** How much may be sent. */
+export const messageLimits = Type.Object(
+  { messages: windows(messageWindowPattern, '100/s'), bytes: windows(byteWindowPattern, '1MiB/s') },
+  {
+    ...closed,
+    description:
+      'How much a device may send, in several windows at once. Of messages and of bytes what the device says counts, else its fleet, else its role; an empty list lifts what they say.',
   },
 );
 

@@ -58,8 +58,12 @@ const refused = async () => {
   return values.filter(({ value }) => value > 0).map(({ labels, value }) => [labels.reason, value]);
 };
 
+const est = (asked: ReturnType<typeof request>) => enrollment.est(asked, asked.socket.remoteAddress ?? '');
+const renew = (asked: ReturnType<typeof request>) =>
+  enrollment.renew(asked, asked.socket.remoteAddress ?? '');
+
 test('a request is passed on as it came, with the address', async () => {
-  const answer = enrollment.est(request({ url: '/.well-known/est/plant/simpleenroll?x=1' }));
+  const answer = est(request({ url: '/.well-known/est/plant/simpleenroll?x=1' }));
   await waiting(1);
   expect(asked[0]).toMatchObject({
     kind: 'est',
@@ -80,27 +84,27 @@ test('a request is passed on as it came, with the address', async () => {
 test('an address has so many requests a second, in bursts of twice that; IPv6 counts by /64', async () => {
   for (let each = 1; each <= 4; each++) {
     const url = '/.well-known/est/cacerts';
-    const answer = enrollment.est(request({ method: 'GET', url, address: `2001:db8::${each}` }));
+    const answer = est(request({ method: 'GET', url, address: `2001:db8::${each}` }));
     await waiting(each);
     asked.at(-1)!.answer({});
     await answer;
   }
-  await expect(enrollment.est(request({ address: '2001:db8::5' }))).rejects.toMatchObject({
+  await expect(est(request({ address: '2001:db8::5' }))).rejects.toMatchObject({
     kind: 'rate-limited',
     retryAfterMs: 500,
   });
   expect(await refused()).toEqual([['rate-limited', 1]]);
   elapsed = 500;
-  const later = enrollment.est(request({ address: '2001:db8::5' }));
+  const later = est(request({ address: '2001:db8::5' }));
   await waiting(asked.length + 1);
   asked.at(-1)!.answer({});
   await later;
 });
 
 test('so many wait for the registry at once, the next is sent away for a while', async () => {
-  const [first, second] = [enrollment.est(request()), enrollment.est(request({ address: '192.0.2.2' }))];
+  const [first, second] = [est(request()), est(request({ address: '192.0.2.2' }))];
   await waiting(2);
-  await expect(enrollment.est(request({ address: '192.0.2.3' }))).rejects.toMatchObject({
+  await expect(est(request({ address: '192.0.2.3' }))).rejects.toMatchObject({
     kind: 'unavailable',
     retryAfterMs: 2000,
   });
@@ -108,17 +112,17 @@ test('so many wait for the registry at once, the next is sent away for a while',
   asked[1]!.refuse(new Fault('unavailable', 'The registry cannot be reached.'));
   await first;
   await expect(second).rejects.toMatchObject({ kind: 'unavailable' });
-  const third = enrollment.est(request({ address: '192.0.2.3' }));
+  const third = est(request({ address: '192.0.2.3' }));
   await waiting(3);
   asked[2]!.answer({});
   await third;
 });
 
 test('a body has so many bytes', async () => {
-  await expect(enrollment.est(request({ body: 'x'.repeat(101) }))).rejects.toMatchObject({
+  await expect(est(request({ body: 'x'.repeat(101) }))).rejects.toMatchObject({
     kind: 'too-large',
   });
-  const exact = enrollment.est(request({ body: 'x'.repeat(100) }));
+  const exact = est(request({ body: 'x'.repeat(100) }));
   await waiting(1);
   asked[0]!.answer({});
   await exact;
@@ -130,7 +134,7 @@ test.each([
   ['null', 'null', 'malformed'],
   ['no PEM', '{"csr":"x"}', 'csr-malformed'],
 ])('a renewal with %s is refused here', async (_what, body, kind) => {
-  await expect(enrollment.renew(request({ body }))).rejects.toMatchObject({ kind });
+  await expect(renew(request({ body }))).rejects.toMatchObject({ kind });
   const { values } = await metrics.renewalsTotal.get();
   expect(values.filter(({ value }) => value > 0)).toMatchObject([{ labels: { reason: kind }, value: 1 }]);
   expect(asked).toEqual([]);
@@ -138,7 +142,7 @@ test.each([
 
 test('a renewal is passed on as DER', async () => {
   const pem = '-----BEGIN CERTIFICATE REQUEST-----\nY3Ny\n-----END CERTIFICATE REQUEST-----\n';
-  const answer = enrollment.renew(request({ body: JSON.stringify({ csr: pem }) }));
+  const answer = renew(request({ body: JSON.stringify({ csr: pem }) }));
   await waiting(1);
   expect(asked[0]).toMatchObject({ kind: 'renew', ask: { chain: [], csr: 'Y3Ny' } });
   asked[0]!.answer({ deviceId: 'pump-1' });

@@ -16,7 +16,7 @@ function session() {
     version: 4,
     device: 'pump',
     rights: { mayReceive: () => true } as unknown as Asker['rights'],
-    attached: { filters: [`${own}/+`] },
+    filters: [`${own}/+`],
     maximumPacketSize: Number.POSITIVE_INFINITY,
     certificate: Buffer.from('leaf'),
     write: (bytes) => written.push(bytes),

@@ -37,6 +37,7 @@ const entry = (digit: string, device: string, more: Partial<DirectoryEntry> = {}
   issuer: 'issuing',
   statusUntilMs: null,
   renewAfterMs: 6_000_000,
+  limits: null,
   ...more,
 });
 

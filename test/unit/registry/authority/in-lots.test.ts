@@ -59,6 +59,8 @@ const deviceRow = (n: number): Tables['devices'] => ({
   assigned_role: null,
   last_issuer: null,
   last_seen_ms: null,
+  limits: null,
+  suspicion: null,
 });
 const certificateRow = (n: number, which: string): Tables['certificates'] => ({
   issuer: 'issuing',

@@ -52,9 +52,15 @@ test('version 1: certificates have an issuer, a time to renew, and the feed tell
     issuer: 'issuing',
     statusUntilMs: null,
     renewAfterMs: 60 * day,
+    limits: null,
   });
   expect(directory.ofDevice(parseDeviceId('pump-1'))).toEqual([entry]);
-  expect(directory.fleet(parseFleetId('plant'))).toEqual({ id: 'plant', graceMs: 30 * day, skewMs: day });
+  expect(directory.fleet(parseFleetId('plant'))).toEqual({
+    id: 'plant',
+    graceMs: 30 * day,
+    skewMs: day,
+    limits: null,
+  });
 
   const changes = await new Feed(store.read, systemClock).since(0, 10);
   expect(changes.map(({ id, kind }) => [id, kind])).toEqual([
@@ -67,5 +73,6 @@ test('version 1: certificates have an issuer, a time to renew, and the feed tell
     time: '1970-01-01T00:00:01.000Z',
   });
   expect(changes[1]).toMatchObject({ role: deviceRole });
-  expect(changes[2]?.entries).toEqual([entry]);
+  const { limits: _, ...told } = entry!;
+  expect(changes[2]?.entries).toEqual([told]);
 });

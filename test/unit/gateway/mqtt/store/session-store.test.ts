@@ -79,8 +79,8 @@ describe('limits', () => {
     await say('t', '5');
     expect([await queueOf('full'), await queueOf('other')]).toEqual([['1', '2', '3'], ['5']]);
     expect([store.queue.overflowed, store.queue.count()]).toEqual([2, 4]);
-    const first = message('t', '1', { brokerCounter: counter - 4 });
-    expect(await store.queue.mark('full', first, () => 7, true)).toBe('fresh');
+    const first = message('t', '1', { brokerCounter: counter - 4, messageId: 7 });
+    expect(await store.queue.mark('full', first)).toBe(true);
     await store.queue.remove('full', 7);
     await say('t', '6');
     expect(await queueOf('full')).toEqual(['2', '3', '6']);

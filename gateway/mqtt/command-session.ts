@@ -1,0 +1,101 @@
+/**
+ * The commands of one MQTT session: taken from the mailbox of its device while it is subscribed to them, sent at QoS 1 within
+ * the client's Receive Maximum and ours, and delivered when the client has acknowledged them.
+ */
+import type { Clock } from '#common/clock.ts';
+import type { CommandOffer } from '#common/contract/command.ts';
+import type { DeviceId } from '#common/identity.ts';
+import type { CommandDesk } from '../commands/desk.ts';
+import type { Place, Taker } from '../commands/taker.ts';
+import { commandTopic, responseTopic } from './command-topic.ts';
+import type { Ending } from './outbound.ts';
+import type { Properties } from './properties.ts';
+import { noIdentifiers, publishBytes } from './publish-packet.ts';
+import type { Speaker } from './speaker.ts';
+
+export interface CommandSessionParts {
+  readonly speaker: Speaker;
+  readonly commands: CommandDesk;
+  readonly clock: Clock;
+  readonly settings: { readonly maxCommandsInFlight: number };
+}
+
+export class CommandSession implements Taker {
+  readonly #parts: CommandSessionParts;
+  #place: Place | null = null;
+  #qos: 0 | 1 = 1;
+  #held = 0;
+
+  constructor(parts: CommandSessionParts) {
+    this.#parts = parts;
+  }
+
+  /** The QoS of the subscription to commands; null when there is none any more. */
+  adjust(qos: 0 | 1 | 2 | null): void {
+    if (qos === null) return this.leave();
+    this.#qos = qos === 0 ? 0 : 1;
+    const { commands, speaker } = this.#parts;
+    this.#place ??= commands.join(speaker.device as DeviceId, this);
+  }
+
+  /** What is not acknowledged goes to another session, or to the next one. */
+  leave(): void {
+    const place = this.#place;
+    this.#place = null;
+    this.#held = 0;
+    place?.leave();
+  }
+
+  get room(): number {
+    const { speaker, settings } = this.#parts;
+    // Rights are asked for again: they may have been withdrawn since it subscribed.
+    if (speaker.rights.maySubscribe(`devices/${speaker.device}/commands/#`) === null) return 0;
+    return Math.min(settings.maxCommandsInFlight, speaker.outboundMaximum) - this.#held;
+  }
+
+  give(command: CommandOffer): void {
+    const { speaker } = this.#parts;
+    const place = this.#place!;
+    const topic = commandTopic(speaker.device, command.id, command.name);
+    const payload = Buffer.from(command.payload, 'base64');
+    const properties = speaker.version === 5 ? this.#propertiesOf(command) : undefined;
+    this.#held += 1;
+    if (this.#qos === 0) {
+      const message = { topic, payload, qos: 0 as const, retain: false, duplicate: false, packetId: 0 };
+      speaker.write(
+        publishBytes(
+          { ...message, properties: properties ?? {}, subscriptionIdentifiers: noIdentifiers },
+          speaker.version,
+        ),
+      );
+      // At most once is what the session asked for.
+      queueMicrotask(() => this.#ended(place, command.id, 'acknowledged'));
+      return;
+    }
+    speaker.outbound.send({ topic, payload, ...(properties && { properties }) }, (ending) =>
+      this.#ended(place, command.id, ending),
+    );
+  }
+
+  nothing(): void {
+    // The subscription goes on.
+  }
+
+  #ended(place: Place, id: string, ending: Ending): void {
+    if (place !== this.#place || ending === 'closed') return;
+    this.#held -= 1;
+    // Refused is delivered too: the client has it, and is not to be sent it again (MQTT 5, section 4.4).
+    if (ending === 'too-large') place.passOver(id);
+    else place.delivered(id);
+  }
+
+  #propertiesOf({ id, contentType, expiresMs }: CommandOffer): Properties {
+    const { speaker, clock } = this.#parts;
+    return {
+      messageExpiry: Math.max(1, Math.ceil((expiresMs - clock.now()) / 1000)),
+      ...(contentType !== '' && { contentType }),
+      responseTopic: responseTopic(speaker.device, id),
+      correlationData: Buffer.from(id),
+    };
+  }
+}
