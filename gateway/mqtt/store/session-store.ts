@@ -8,10 +8,10 @@ import type { MqttSettings } from '../../settings.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { GroupCommit } from './group-commit.ts';
 import { IncomingTable } from './incoming-table.ts';
+import { KeptSessions } from './kept-sessions.ts';
 import { MessageQueue } from './message-queue.ts';
 import { RetainedTable } from './retained-table.ts';
 import { openSessionFile } from './schema.ts';
-import { SessionIndex } from './session-index.ts';
 import { SessionTable } from './session-table.ts';
 import { SubscriptionTable } from './subscription-table.ts';
 import { WillTable } from './will-table.ts';
@@ -40,7 +40,7 @@ const pageBytes = 4096;
 const complaintMs = 10_000;
 
 export class SessionStore implements AsyncDisposable {
-  readonly index: SessionIndex;
+  readonly index: KeptSessions;
   readonly sessions: SessionTable;
   readonly subscriptions: SubscriptionTable;
   readonly queue: MessageQueue;
@@ -67,7 +67,7 @@ export class SessionStore implements AsyncDisposable {
     const checkpoint = () => this.#checkpointer.run();
     const commit = new GroupCommit({ db, path, clock, checkpoint, sync: fdatasync, failed });
     this.#commit = commit;
-    this.index = new SessionIndex(db, options.shared);
+    this.index = new KeptSessions(db, options.shared);
     this.subscriptions = new SubscriptionTable(db, commit, this.index);
     this.queue = new MessageQueue(db, commit, {
       maxMessages: settings.maxStoredMessages,

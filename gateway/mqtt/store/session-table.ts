@@ -4,8 +4,8 @@
  */
 import type Database from 'better-sqlite3';
 import type { GroupCommit } from './group-commit.ts';
+import type { KeptSessions } from './kept-sessions.ts';
 import type { MessageQueue } from './message-queue.ts';
-import type { SessionIndex } from './session-index.ts';
 import type { StoredWill, WillTable } from './will-table.ts';
 
 export interface Arrival {
@@ -36,7 +36,7 @@ const endsAtOnce = 250;
 
 export class SessionTable {
   readonly #commit: GroupCommit;
-  readonly #index: SessionIndex;
+  readonly #index: KeptSessions;
   readonly #queue: MessageQueue;
   readonly #wills: WillTable;
   readonly #process: string;
@@ -45,7 +45,7 @@ export class SessionTable {
   constructor(parts: {
     db: Database.Database;
     commit: GroupCommit;
-    index: SessionIndex;
+    index: KeptSessions;
     queue: MessageQueue;
     wills: WillTable;
     /** Name of this process among those that share the file; the same after a restart. */

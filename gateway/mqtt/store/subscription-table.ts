@@ -1,9 +1,9 @@
 /** The subscriptions of sessions that are kept, on disk; who a topic is for is the index's to say. */
 import type Database from 'better-sqlite3';
 import type { Statement } from 'better-sqlite3';
-import type { KeptSubscription } from './filter-index.ts';
 import type { GroupCommit } from './group-commit.ts';
-import { type SessionIndex, subscriptionOf } from './session-index.ts';
+import type { KeptSubscription } from './kept-filters.ts';
+import { type KeptSessions, subscriptionOf } from './kept-sessions.ts';
 
 export type Subscription = Omit<KeptSubscription, 'clientId'>;
 
@@ -11,14 +11,14 @@ type Row = Parameters<typeof subscriptionOf>[0];
 
 export class SubscriptionTable {
   readonly #commit: GroupCommit;
-  readonly #index: SessionIndex;
+  readonly #index: KeptSessions;
   readonly #put: Statement;
   readonly #remove: Statement;
   readonly #clear: Statement;
   readonly #of: Statement<[string], Row>;
   readonly #clients: Statement<[string], string>;
 
-  constructor(db: Database.Database, commit: GroupCommit, index: SessionIndex) {
+  constructor(db: Database.Database, commit: GroupCommit, index: KeptSessions) {
     this.#commit = commit;
     this.#index = index;
     this.#put = db.prepare(`

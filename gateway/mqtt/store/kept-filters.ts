@@ -23,7 +23,7 @@ interface Node {
 
 const newNode = (): Node => ({ next: new Map(), exact: new Map(), open: new Map() });
 
-export class FilterIndex {
+export class KeptFilters {
   readonly #byText = new Map<string, KeptSubscription | Map<string, KeptSubscription>>();
   readonly #tree = newNode();
   #size = 0;

@@ -4,7 +4,7 @@
  */
 import type Database from 'better-sqlite3';
 import type { Statement } from 'better-sqlite3';
-import { FilterIndex, type KeptSubscription } from './filter-index.ts';
+import { KeptFilters, type KeptSubscription } from './kept-filters.ts';
 
 interface SubscriptionRow {
   client_id: string;
@@ -22,10 +22,10 @@ export type Followed = (clientId: string, filters: readonly string[]) => void;
 /** Entries of `changes` that are left for processes that have not read them; who is further behind reads everything. */
 const changesKept = 10_000;
 
-export class SessionIndex {
+export class KeptSessions {
   readonly #kept = new Set<string>();
   readonly #filters = new Map<string, readonly string[]>();
-  readonly #index = new FilterIndex();
+  readonly #index = new KeptFilters();
   readonly #dataVersion: Statement<[], number>;
   readonly #changed: Statement<[number], { seq: number; client_id: string }>;
   readonly #span: Statement<[], { first: number | null; last: number | null }>;

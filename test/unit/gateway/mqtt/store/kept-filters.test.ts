@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { filterMatches } from '#common/topic-match.ts';
-import { FilterIndex } from '../../../../../gateway/mqtt/store/filter-index.ts';
+import { KeptFilters } from '../../../../../gateway/mqtt/store/kept-filters.ts';
 
 const level = fc.constantFrom('a', 'b', '', '$x', 'long');
 const topic = fc.array(level, { minLength: 1, maxLength: 4 }).map((levels) => levels.join('/'));
@@ -18,7 +18,7 @@ const entry = fc.record({
 test('it agrees with the rule of section 4.7, filter by filter', () => {
   fc.assert(
     fc.property(fc.array(entry, { maxLength: 30 }), topic, (entries, asked) => {
-      const index = new FilterIndex();
+      const index = new KeptFilters();
       const held = new Map<string, { topic: string; clientId: string }>();
       for (const { topic, clientId, added } of entries) {
         const key = `${clientId} ${topic}`;
