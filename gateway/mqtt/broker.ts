@@ -20,6 +20,7 @@ import { type BrokerGuest, BrokerLink } from './broker-link.ts';
 import { BrokerPersistence } from './broker-persistence.ts';
 import type { BrokerStore, StoredSubscription } from './broker-store.ts';
 import type { Connect } from './connect-packet.ts';
+import { Tongue } from './dialect.ts';
 import { Exchange } from './exchange.ts';
 import { Listeners } from './listeners.ts';
 import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
@@ -33,7 +34,7 @@ import { StoredQueue } from './stored-queue.ts';
 import { StoredSession } from './stored-session.ts';
 import type { Subscriber } from './subscriber.ts';
 import { shareOf } from './topic.ts';
-import { Wills } from './wills.ts';
+import { storedWill, Wills } from './wills.ts';
 import { toWire } from './wire-properties.ts';
 
 /** A front that may be attached. */
@@ -116,7 +117,7 @@ export class Broker implements Audience, AsyncDisposable {
       this.#listeners.keep(clientId, filters);
       if (filters.length === 0) exchange.forget(clientId);
     });
-    // A group is of one gateway process: of several none takes part for a member that is away.
+    // Of several processes each would give a member that is away a message of its own.
     if (!neighbours)
       for (const [clientId, kept] of store.index.subscriptions()) rejoin(shares, clientId, kept);
     this.#cancel = options.clock.every(sweepMs, () => void this.#sweep(), 0.1);
@@ -207,7 +208,8 @@ export class Broker implements Audience, AsyncDisposable {
     this.#aedes.handle(link as unknown as Parameters<Aedes['handle']>[0], undefined as never);
     this.#links.set(clientId, link);
     const subscriber = this.#exchange.enter(clientId, guest.outbound, expiryMs > 0);
-    const will = storedWill(connect, expiryMs, guest.protocol);
+    const tongue = Tongue.of(this.#options.settings.topics, guest.entry.fleet, guest.device);
+    const will = storedWill(connect, expiryMs, guest.protocol, tongue);
     let taken = Promise.resolve(nobody);
     const held = (): Held => ({ guest, link, connect, subscriber, will, taken });
     const attachment = new Attachment({
@@ -224,7 +226,8 @@ export class Broker implements Audience, AsyncDisposable {
         left: (departure) => this.#left(held(), departure),
       },
     });
-    link.restored = (stored: StoredSubscription) => attachment.restore(stored, guest.rights);
+    link.restored = (stored: StoredSubscription) =>
+      attachment.restore(stored, guest.rights, tongue?.filterOf(stored.topic));
     if (expiryMs > 0 || will !== null || keeps) taken = this.#take(held(), expiryMs);
     else link.inject(connect.frame);
     return attachment;
@@ -386,11 +389,4 @@ function rejoin(shares: Shares, clientId: string, kept: readonly StoredSubscript
     const flags = { noLocal: nl ?? false, retainAsPublished: rap ?? false };
     shares.join(clientId, null, { filter: topic, qos, ...flags, identifier: subscriptionIdentifier });
   }
-}
-
-function storedWill({ will }: Connect, expiryMs: number, protocol: Protocol): StoredWill | null {
-  if (will === null) return null;
-  const { topic, payload, qos, retain, properties } = will;
-  const delayMs = Math.min((properties.willDelay ?? 0) * 1000, expiryMs); // section 3.1.3.2.2
-  return { topic, payload, qos, retain, properties: { ...toWire(properties) }, delayMs, protocol };
 }

@@ -8,9 +8,12 @@ import type { Logger } from '#common/log.ts';
 import type { Standing } from '../admission/standing-right.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Intake } from '../telemetry/intake.ts';
+import type { Connect } from './connect-packet.ts';
+import type { Tongue } from './dialect.ts';
 import type { SessionStore } from './store/session-store.ts';
 import type { StoredWill } from './store/will-table.ts';
 import { leaveWill } from './will.ts';
+import { toWire } from './wire-properties.ts';
 
 /** Whose Will it is, with the rights that it had last. */
 export interface Departed {
@@ -81,3 +84,17 @@ export class Wills {
 
 const contentTypeOf = ({ properties }: StoredWill): string =>
   typeof properties?.contentType === 'string' ? properties.contentType : '';
+
+/** The Will of a CONNECT as it is kept, under the topic of ours that it means: its device may speak otherwise. */
+export function storedWill(
+  { will }: Connect,
+  expiryMs: number,
+  protocol: Protocol,
+  tongue: Tongue | null | undefined,
+): StoredWill | null {
+  if (will === null) return null;
+  const { payload, qos, retain, properties } = will;
+  const topic = tongue?.meaningOf(will.topic)?.topic ?? will.topic;
+  const delayMs = Math.min((properties.willDelay ?? 0) * 1000, expiryMs); // section 3.1.3.2.2
+  return { topic, payload, qos, retain, properties: { ...toWire(properties) }, delayMs, protocol };
+}
