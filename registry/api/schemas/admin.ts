@@ -16,7 +16,6 @@ const lineAsks: readonly LineAsk[] = [
   'commands-waiting',
   'command-progress',
   'command-reply',
-  'suspect',
 ];
 
 const apiToken = {
