@@ -100,11 +100,12 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     conduct: flapping && ((entry) => flapping.judge(entry)),
     maxLagMs: settings.upstream.maxLag,
   });
+  const processes = Array.from({ length: workers }, (_, index) => `gateway-${index + 1}`);
   const store = opened.use(
     await SessionStore.open({
       dataDir,
-      process: `gateway-${worker}`,
-      shared: workers > 1,
+      process: processes[worker - 1]!,
+      neighbours: processes.filter((_, index) => index !== worker - 1),
       settings: settings.mqtt,
       clock,
       log,
