@@ -13,10 +13,11 @@ import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import { Attachment, type LinkedClient } from './attachment.ts';
 import { type BrokerGuest, BrokerLink } from './broker-link.ts';
+import { Tongue } from './dialect.ts';
 import { Exchange } from './exchange.ts';
 import { Listeners } from './listeners.ts';
 import { type BrokerStore, mendStore } from './mended-store.ts';
-import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
+import { type CarriedPacket, type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
 import type { Outbound } from './outbound.ts';
 import type { Properties } from './properties.ts';
 import { type MayRetain, Retained } from './retained.ts';
@@ -29,6 +30,7 @@ import { toWire } from './wire-properties.ts';
 export interface Guest extends BrokerGuest {
   readonly clientId: string;
   readonly device: string;
+  readonly entry: { readonly fleet: string };
   readonly rights: Rights;
   /** Where what it hears goes. */
   readonly outbound: Outbound;
@@ -96,7 +98,9 @@ export class Broker implements Audience, AsyncDisposable {
     metrics: Metrics;
   }): Promise<Broker> {
     const retained = new Retained(mayRetain);
-    const exchange = new Exchange(new Shares(() => storeOf(aedes)));
+    const tongueOf = ({ entry, device }: Guest) => Tongue.of(settings.topics, entry.fleet, device);
+    const shares = new Shares(() => storeOf(aedes));
+    const exchange = new Exchange(shares);
     const aedes: Aedes = await Aedes.createBroker({
       mq: exchange,
       connectTimeout: settings.connectTimeout,
@@ -137,6 +141,7 @@ export class Broker implements Audience, AsyncDisposable {
         // Devices' publishes are calls of ours: what comes this way is a Will.
         const guest = guestOf(client);
         if (!guest) return done(new Error('a Will of nobody'));
+        packet.topic = tongueOf(guest)?.meaningOf(packet.topic)?.topic ?? packet.topic;
         const { topic, qos, retain } = packet;
         if (!guest.rights.mayPublish(topic, qos, retain))
           return done(new Error('a Will that is no longer allowed'));
@@ -160,7 +165,9 @@ export class Broker implements Audience, AsyncDisposable {
     const broker = new Broker(aedes, settings, clock, retained, exchange);
     if (neighbours) {
       const { mq } = aedes as unknown as { mq: Emitter };
-      new Neighbours(mq, broker.#listeners, neighbours, () => metrics.messagesMissedTotal.inc());
+      const missed = () => metrics.messagesMissedTotal.inc();
+      const others = new Neighbours(mq, broker.#listeners, neighbours, missed);
+      shares.elsewhere = (name, packet) => others.hand(name, packet as CarriedPacket);
     }
     (aedes as unknown as NodeJS.EventEmitter).on('sessionExpired', (client: Client) =>
       broker.#forget(client.id),
@@ -208,7 +215,8 @@ export class Broker implements Audience, AsyncDisposable {
       client,
       left: (kept) => this.#left(link, connect, kept),
     });
-    link.restored = (stored) => attachment.restore(stored, guest.rights);
+    const tongue = Tongue.of(this.#settings.topics, guest.entry.fleet, guest.device);
+    link.restored = (stored) => attachment.restore(stored, guest.rights, tongue?.filterOf(stored.topic));
     return attachment;
   }
 

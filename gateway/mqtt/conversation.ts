@@ -22,6 +22,7 @@ import {
 import type { Broker } from './broker.ts';
 import { CommandReplies, type Refusable } from './command-replies.ts';
 import type { CommandSessionParts } from './command-session.ts';
+import type { Tongue } from './dialect.ts';
 import type { Lane, Publish } from './lane.ts';
 import { malformed, PacketReader, protocolError } from './packet-reader.ts';
 import { noProperties, notText, readProperties } from './properties.ts';
@@ -32,6 +33,8 @@ import { Subscriptions } from './subscriptions.ts';
 
 export interface ConversationParts extends Pick<CommandSessionParts, 'commands' | 'clock'> {
   speaker: Speaker;
+  /** Null when it speaks in our own topics alone. */
+  tongue: Tongue | null;
   lane: Lane;
   intake: Intake;
   broker: Broker;
@@ -48,6 +51,7 @@ const publish: Publish = {
     topic: '',
     class: null,
     channel: '',
+    contentType: '',
     renews: false,
     reply: null,
     maxQos: -1,

@@ -14,6 +14,7 @@ import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import type { Intake, Origin, Waiter } from '../telemetry/intake.ts';
 import { isCommandTopic, type ReplyTarget, replyTargetOf } from './command-topic.ts';
+import type { Tongue } from './dialect.ts';
 import { malformed, PacketReader, protocolError, textOf } from './packet-reader.ts';
 import { noProperties, type Properties, readProperties } from './properties.ts';
 import { checkTopicName, isRenewalTopic } from './topic.ts';
@@ -35,6 +36,8 @@ export interface LaneParts {
   device: DeviceId;
   origin: Origin;
   rights: Rights;
+  /** Null when it speaks in our own topics alone. */
+  tongue: Tongue | null;
   intake: Intake;
   audience: Audience;
   meters: Meters;
@@ -48,6 +51,8 @@ export interface Route {
   /** Null for a topic that is not the lane's. */
   readonly class: EventClass | null;
   readonly channel: string;
+  /** What the topic itself says of its payloads, which only some do. */
+  readonly contentType: string;
   /** Whether it takes CSRs. */
   readonly renews: boolean;
   /** The command that is answered there. */
@@ -132,7 +137,7 @@ export class Lane implements Waiter {
   /** Takes an event of the lane in. The intake must have room. */
   accept({ route, qos, packetId, properties, payload }: Publish): void {
     const { intake, origin, audience, host } = this.#parts;
-    const contentType = properties.contentType ?? '';
+    const contentType = properties.contentType ?? route.contentType;
     if (qos === 2) {
       this.#qos2 ??= new Map();
       const state = this.#qos2.get(packetId);
@@ -219,8 +224,11 @@ export class Lane implements Waiter {
   }
 
   #makeRoute(bytes: Buffer): Route {
-    const topic = textOf(bytes);
-    checkTopicName(topic, this.#parts.settings);
+    const said = textOf(bytes);
+    checkTopicName(said, this.#parts.settings);
+    const meaning = this.#parts.tongue?.meaningOf(said);
+    const topic = meaning?.topic ?? said;
+    if (meaning) checkTopicName(topic, this.#parts.settings);
     const found = laneOf(topic, this.#parts.device);
     const reply = replyTargetOf(topic, this.#parts.device);
     // Only the registry sends commands, whatever the role grants.
@@ -232,6 +240,7 @@ export class Lane implements Waiter {
       topic,
       class: found?.class ?? null,
       channel: found?.channel ?? '',
+      contentType: meaning?.contentType ?? '',
       renews,
       reply,
       maxQos,

@@ -19,6 +19,12 @@ export interface BrokerPacket {
   readonly brokerCounter: number;
   /** In a session's store: the packet id under which it was sent. */
   readonly messageId?: number;
+  /** Which shared subscriptions are served by this process, by their whole names; all of them when absent. */
+  readonly shares?: readonly string[];
+  /** It is for those alone: whoever subscribes without a share has it. */
+  readonly sharesOnly?: boolean;
+  /** Which are served elsewhere. */
+  readonly sharesElsewhere?: readonly string[];
 }
 
 /** A message, once for all who get it. */

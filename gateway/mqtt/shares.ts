@@ -1,10 +1,10 @@
 /**
  * Shared subscriptions (MQTT 5, section 4.8.2): of the members of a group one gets each message. Those that are gone,
  * that may not hear it or for which too much is waiting are passed over; what a member leaves unacknowledged goes to
- * another. A group is of one gateway process.
+ * another. Of a group at several processes that are neighbours, one process gives each message.
  */
 import { FilterTree } from './filter-tree.ts';
-import type { Grant, Message, Parcel } from './parcel.ts';
+import type { BrokerPacket, Grant, Message, Parcel } from './parcel.ts';
 import { type SessionStore, StoredQueue } from './stored-queue.ts';
 import { added, type Subscriber, type Subscription, sharedName } from './subscriber.ts';
 import { shareOf } from './topic.ts';
@@ -28,6 +28,8 @@ export class Shares {
   readonly #tree = new FilterTree<Share>();
   readonly #shares = new Map<string, Share>();
   readonly #store: () => SessionStore;
+  /** Hands a message of a share to a neighbour that has members; false when none has. */
+  elsewhere: (name: string, packet: BrokerPacket) => boolean = () => false;
 
   constructor(store: () => SessionStore) {
     this.#store = store;
@@ -72,10 +74,14 @@ export class Shares {
     }
   }
 
-  /** Hands a message to one member of every group that matches. */
+  /** Hands a message to one member of every group that matches and is served here. */
   deliver(message: Message): void {
     if (this.#shares.size === 0) return;
-    this.#tree.match(message.topic, (share) => this.#give(share, message));
+    const { shares, sharesElsewhere } = message.packet;
+    this.#tree.match(message.topic, (share) => {
+      if (shares?.includes(share.name) === false || sharesElsewhere?.includes(share.name)) return;
+      this.#give(share, message);
+    });
   }
 
   #give(share: Share, message: Message): void {
@@ -119,8 +125,11 @@ export class Shares {
       ended: (ending, _reasonCode, wasSent) => {
         // Answered with an error it is not for others [MQTT-4.8.2-6]; nor is QoS 2 that was begun [MQTT-4.8.2-5].
         if (ending !== 'closed' || grant.qos === 0 || (wasSent && grant.qos === 2)) return false;
-        // A session that is kept keeps it, unless somebody else is here.
-        if (stored && choose(share, message.topic) === null) return false;
+        if (choose(share, message.topic) === null) {
+          if (this.elsewhere(share.name, message.packet)) return true;
+          // Nobody else: a session that is kept keeps it.
+          if (stored) return false;
+        }
         this.#give(share, message);
         return true;
       },
