@@ -15,7 +15,6 @@ const lineAsks: readonly LineAsk[] = [
   'commands-waiting',
   'command-progress',
   'command-reply',
-  'suspect',
 ];
 
 const apiToken = {
