@@ -151,14 +151,14 @@ async function listening(port: number): Promise<void> {
   throw new Error('mosquitto did not open its port');
 }
 
-/** The generator's process, as something that takes orders. */
-export class Generator {
+/** A generator of load in a process of its own, as something that takes orders: `load.ts`, or another program. */
+export class Generator<AnyOrder = Order> {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #next = 1;
 
-  constructor() {
-    this.#child = fork(fileURLToPath(new URL('./load.ts', import.meta.url)), {
+  constructor(program = new URL('./load.ts', import.meta.url)) {
+    this.#child = fork(fileURLToPath(program), {
       execArgv: ['--max-old-space-size=8192'],
     });
     this.#child.on('message', ({ id, answer, error }: { id: number; answer: unknown; error?: string }) => {
@@ -169,7 +169,7 @@ export class Generator {
     });
   }
 
-  order<Answer>(order: Order): Promise<Answer> {
+  order<Answer>(order: AnyOrder): Promise<Answer> {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });

@@ -96,6 +96,9 @@ function relations(settings: Configuration): { path: string; message: string }[]
       problems.push({ path: `backends.${name}.url`, message: `${backend.url} is not a URL` });
     }
   }
+  if (!settings.mqtt.topics.includes('native')) {
+    problems.push({ path: 'mqtt.topics', message: 'native is always among them' });
+  }
   if (settings.mqtt.maxConnectSize > settings.mqtt.maxPacketSize) {
     problems.push({ path: 'mqtt.maxConnectSize', message: 'this is not above mqtt.maxPacketSize' });
   }

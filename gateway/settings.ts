@@ -30,6 +30,11 @@ export const mqttSettings = Section(
       'Longest CONNECT packet; a longer announced length is refused before it is read.',
     ),
     maxPacketSize: Size('256KiB', 'Longest packet after CONNECT; announced to MQTT 5 clients.'),
+    topics: Type.Array(Type.Enum(['native', 'hono', 'aws']), {
+      default: ['native'],
+      description:
+        'Whose topics devices may use: ours always, those of Eclipse Hono, those customary with AWS IoT.',
+    }),
     maxTopicLevels: Count(16, 'Most levels of a topic or filter.'),
     maxTopicLength: Size('512B', 'Longest topic or filter, in bytes of UTF-8.'),
     maxSubscriptions: Count(50, 'Most subscriptions of one session.'),

@@ -10,6 +10,7 @@ import type { DeviceId } from '#common/identity.ts';
 import type { Logger } from '#common/log.ts';
 import { Mailbox } from './mailbox.ts';
 import { Progress } from './progress.ts';
+import { Resends } from './resends.ts';
 import type { Place, Taker } from './taker.ts';
 
 export interface CommandDeskParts {
@@ -22,6 +23,8 @@ const retry = { firstMs: 500, limitMs: 30_000 };
 
 export class CommandDesk implements AsyncDisposable {
   readonly #parts: CommandDeskParts;
+  /** For sessions of MQTT that are kept. */
+  readonly resends = new Resends();
   readonly #progress: Progress;
   readonly #mailboxes = new Map<DeviceId, Mailbox>();
   /** Devices of which it is to be found out whether something waits. */

@@ -25,6 +25,7 @@ import type { Audience } from '../telemetry/audience.ts';
 import type { Intake } from '../telemetry/intake.ts';
 import { HttpCommands } from './commands.ts';
 import { Enrollment } from './enrollment.ts';
+import { meantBy } from './hono.ts';
 import { Receive } from './receive.ts';
 import { renewalPath, targetOf } from './routes.ts';
 import { HttpSession } from './session.ts';
@@ -42,7 +43,7 @@ export type HttpDoorOptions = Omit<
   'port' | 'door' | 'onConnection' | 'onRefused' | 'onFailed' | 'onMisled' | 'alpn'
 > & {
   settings: HttpsSettings;
-  topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels'>;
+  topics: Pick<MqttSettings, 'maxTopicLength' | 'maxTopicLevels' | 'topics'>;
   corridor: Corridor;
   sessions: Sessions;
   intake: Intake;
@@ -221,9 +222,12 @@ class Desk {
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<{ status: number; body: unknown }> {
-    const target = targetOf(request.method ?? '', request.url ?? '');
-    const [path = '', search = ''] = (request.url ?? '').split('?', 2);
-    if (!session.rights.mayRequest(path, request.method))
+    const asked = { method: request.method ?? '', url: request.url ?? '' };
+    const { topics } = this.#options.topics;
+    const { method, url } = topics.includes('hono') ? meantBy(asked, session.entry) : asked;
+    const target = targetOf(method, url);
+    const [path = '', search = ''] = url.split('?', 2);
+    if (!session.rights.mayRequest(path, method))
       throw denial(
         session.rights,
         new Fault('forbidden', 'The role of this device does not grant this path.'),

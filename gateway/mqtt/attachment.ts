@@ -46,11 +46,11 @@ export class Attachment {
     return [...this.#parts.subscriber.subscriptions.keys()];
   }
 
-  /** A stored subscription is heard again, as far as the session may hear it now. */
-  restore(stored: StoredSubscription, rights: Rights): void {
+  /** A stored subscription is heard again, as far as the session may hear it now: it, or the filter of ours that it means. */
+  restore(stored: StoredSubscription, rights: Rights, meant = stored.topic): void {
     const { subscriber, exchange, listeners } = this.#parts;
     const { topic, qos, nl, rap, subscriptionIdentifier } = stored;
-    const most = rights.maySubscribe(topic);
+    const most = rights.maySubscribe(meant);
     if (most === null) return;
     listeners.add(subscriber.clientId, topic);
     void exchange.subscribe(subscriber, {

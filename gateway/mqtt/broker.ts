@@ -13,7 +13,9 @@ import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import { Attachment, type LinkedClient } from './attachment.ts';
 import { type BrokerGuest, BrokerLink } from './broker-link.ts';
+import { Tongue } from './dialect.ts';
 import { Exchange } from './exchange.ts';
+import { Unreleased } from './inbound-qos2.ts';
 import { Listeners } from './listeners.ts';
 import { type BrokerStore, mendStore } from './mended-store.ts';
 import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
@@ -29,6 +31,7 @@ import { toWire } from './wire-properties.ts';
 export interface Guest extends BrokerGuest {
   readonly clientId: string;
   readonly device: string;
+  readonly entry: { readonly fleet: string };
   readonly rights: Rights;
   /** Where what it hears goes. */
   readonly outbound: Outbound;
@@ -64,6 +67,9 @@ export class Broker implements Audience, AsyncDisposable {
   readonly #exchange: Exchange;
   readonly #cancel: Cancel;
 
+  /** QoS 2 that devices who are away have not released. */
+  readonly unreleased = new Unreleased((clientId) => this.keeps(clientId));
+
   private constructor(
     aedes: Aedes,
     settings: MqttSettings,
@@ -96,6 +102,7 @@ export class Broker implements Audience, AsyncDisposable {
     metrics: Metrics;
   }): Promise<Broker> {
     const retained = new Retained(mayRetain);
+    const tongueOf = ({ entry, device }: Guest) => Tongue.of(settings.topics, entry.fleet, device);
     const exchange = new Exchange(new Shares(() => storeOf(aedes)));
     const aedes: Aedes = await Aedes.createBroker({
       mq: exchange,
@@ -137,6 +144,7 @@ export class Broker implements Audience, AsyncDisposable {
         // Devices' publishes are calls of ours: what comes this way is a Will.
         const guest = guestOf(client);
         if (!guest) return done(new Error('a Will of nobody'));
+        packet.topic = tongueOf(guest)?.meaningOf(packet.topic)?.topic ?? packet.topic;
         const { topic, qos, retain } = packet;
         if (!guest.rights.mayPublish(topic, qos, retain))
           return done(new Error('a Will that is no longer allowed'));
@@ -208,7 +216,8 @@ export class Broker implements Audience, AsyncDisposable {
       client,
       left: (kept) => this.#left(link, connect, kept),
     });
-    link.restored = (stored) => attachment.restore(stored, guest.rights);
+    const tongue = Tongue.of(this.#settings.topics, guest.entry.fleet, guest.device);
+    link.restored = (stored) => attachment.restore(stored, guest.rights, tongue?.filterOf(stored.topic));
     return attachment;
   }
 

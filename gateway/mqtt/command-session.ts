@@ -8,6 +8,7 @@ import type { DeviceId } from '#common/identity.ts';
 import type { CommandDesk } from '../commands/desk.ts';
 import type { Place, Taker } from '../commands/taker.ts';
 import { commandTopic, responseTopic } from './command-topic.ts';
+import type { Tongue } from './dialect.ts';
 import type { Ending } from './outbound.ts';
 import type { Properties } from './properties.ts';
 import { noIdentifiers, publishBytes } from './publish-packet.ts';
@@ -15,6 +16,8 @@ import type { Speaker } from './speaker.ts';
 
 export interface CommandSessionParts {
   readonly speaker: Speaker;
+  /** Null when it speaks in our own topics alone. */
+  readonly tongue: Tongue | null;
   readonly commands: CommandDesk;
   readonly clock: Clock;
   readonly settings: { readonly maxCommandsInFlight: number };
@@ -25,14 +28,21 @@ export class CommandSession implements Taker {
   #place: Place | null = null;
   #qos: 0 | 1 = 1;
   #held = 0;
+  #filter = '';
+  /** Packet ids of what is not acknowledged, by command. */
+  readonly #ids: Map<string, number>;
 
-  constructor(parts: CommandSessionParts) {
+  /** `restored`: a stored session is back, with what it had not acknowledged. */
+  constructor(parts: CommandSessionParts, restored: boolean) {
     this.#parts = parts;
+    const known = parts.commands.resends.take(parts.speaker.clientId);
+    this.#ids = new Map(restored ? known : undefined);
   }
 
-  /** The QoS of the subscription to commands; null when there is none any more. */
-  adjust(qos: 0 | 1 | 2 | null): void {
+  /** The QoS of the subscription to commands, and its filter; null when there is none any more. */
+  adjust(qos: 0 | 1 | 2 | null, filter: string): void {
     if (qos === null) return this.leave();
+    this.#filter = filter;
     this.#qos = qos === 0 ? 0 : 1;
     const { commands, speaker } = this.#parts;
     this.#place ??= commands.join(speaker.device as DeviceId, this);
@@ -43,6 +53,8 @@ export class CommandSession implements Taker {
     const place = this.#place;
     this.#place = null;
     this.#held = 0;
+    const { speaker, commands } = this.#parts;
+    if (place && speaker.sessionExpirySeconds > 0) commands.resends.keep(speaker.clientId, this.#ids);
     place?.leave();
   }
 
@@ -54,9 +66,11 @@ export class CommandSession implements Taker {
   }
 
   give(command: CommandOffer): void {
-    const { speaker } = this.#parts;
+    const { speaker, tongue } = this.#parts;
     const place = this.#place!;
-    const topic = commandTopic(speaker.device, command.id, command.name);
+    const topic =
+      tongue?.commandTopic(this.#filter, command.id, command.name) ??
+      commandTopic(speaker.device, command.id, command.name);
     const payload = Buffer.from(command.payload, 'base64');
     const properties = speaker.version === 5 ? this.#propertiesOf(command) : undefined;
     this.#held += 1;
@@ -72,8 +86,11 @@ export class CommandSession implements Taker {
       queueMicrotask(() => this.#ended(place, command.id, 'acknowledged'));
       return;
     }
-    speaker.outbound.send({ topic, payload, ...(properties && { properties }) }, (ending) =>
-      this.#ended(place, command.id, ending),
+    const again = this.#ids.get(command.id);
+    const sent = (packetId: number) => void this.#ids.set(command.id, packetId);
+    speaker.outbound.send(
+      { topic, payload, sent, ...(properties && { properties }), ...(again !== undefined && { again }) },
+      (ending) => this.#ended(place, command.id, ending),
     );
   }
 
@@ -84,6 +101,7 @@ export class CommandSession implements Taker {
   #ended(place: Place, id: string, ending: Ending): void {
     if (place !== this.#place || ending === 'closed') return;
     this.#held -= 1;
+    this.#ids.delete(id);
     // Refused is delivered too: the client has it, and is not to be sent it again (MQTT 5, section 4.4).
     if (ending === 'too-large') place.passOver(id);
     else place.delivered(id);

@@ -22,6 +22,7 @@ import {
 import type { Broker } from './broker.ts';
 import { CommandReplies, type Refusable } from './command-replies.ts';
 import type { CommandSessionParts } from './command-session.ts';
+import type { Tongue } from './dialect.ts';
 import type { Lane, Publish } from './lane.ts';
 import { malformed, PacketReader, protocolError } from './packet-reader.ts';
 import { noProperties, notText, readProperties } from './properties.ts';
@@ -32,6 +33,8 @@ import { Subscriptions } from './subscriptions.ts';
 
 export interface ConversationParts extends Pick<CommandSessionParts, 'commands' | 'clock'> {
   speaker: Speaker;
+  /** Null when it speaks in our own topics alone. */
+  tongue: Tongue | null;
   lane: Lane;
   intake: Intake;
   broker: Broker;
@@ -48,6 +51,7 @@ const publish: Publish = {
     topic: '',
     class: null,
     channel: '',
+    contentType: '',
     renews: false,
     reply: null,
     maxQos: -1,
@@ -208,10 +212,7 @@ export class Conversation {
 
   #toBroker({ route, qos, retain, packetId, properties, payload }: Publish): boolean {
     const { broker, speaker, lane } = this.#parts;
-    if (qos === 2 && !lane.beginBrokerQos2(packetId)) {
-      speaker.write(bareAcknowledgement(0x50, packetId));
-      return true;
-    }
+    if (qos === 2 && !lane.beginQos2(packetId)) return true;
     // The payload is copied: the broker keeps it longer than the socket's buffer lives.
     const { device, clientId } = speaker;
     const bytes = Buffer.from(payload);
@@ -223,7 +224,7 @@ export class Conversation {
     speaker.hold();
     broker.publish(message, (error) => {
       if (error) return void speaker.end(Fault.of(error), { silence: false });
-      if (qos === 2) lane.brokerQos2Received(packetId);
+      if (qos === 2) lane.qos2Received(packetId);
       speaker.write(
         qos === 2
           ? bareAcknowledgement(0x50, packetId)
@@ -241,9 +242,9 @@ export class Conversation {
   #renew(request: Publish): boolean {
     const { renewals, lane, speaker } = this.#parts;
     const { qos, packetId } = request;
-    const again = qos === 2 && !lane.beginBrokerQos2(packetId);
-    const heard = again || renewals.take(speaker, request);
-    if (qos === 2) lane.brokerQos2Received(packetId);
+    if (qos === 2 && !lane.beginQos2(packetId)) return true;
+    const heard = renewals.take(speaker, request);
+    if (qos === 2) lane.qos2Received(packetId);
     const type = qos === 2 ? 0x50 : 0x40;
     if (heard || speaker.version === 4) {
       if (qos > 0) speaker.write(bareAcknowledgement(type, packetId));

@@ -1,5 +1,6 @@
 /** A CONNECT's way in, step by step: any step may refuse. Nothing is awaited, so nothing can change in between. */
 import { randomBytes } from 'node:crypto';
+import type { DirectoryEntry } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Finding } from '../admission/finding.ts';
@@ -12,6 +13,7 @@ import type { Session } from '../sessions/session.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { MqttSettings } from '../settings.ts';
 import { type Connect, withClientId } from './connect-packet.ts';
+import { Tongue } from './dialect.ts';
 import { judgeWill } from './will.ts';
 
 export interface EntranceParts {
@@ -38,7 +40,7 @@ export function enter(
   const { entry, rights } = verdict;
   const named = unnamed ? withClientId(asked, freeId(entry.device, rights)) : asked;
   // A device that always leaves a Will is to get in to renew all the same; the Will is not kept.
-  const connect = rights.renewalOnly ? { ...named, will: null } : named;
+  const connect = rights.renewalOnly ? { ...named, will: null } : inOurWords(named, entry, settings);
   judgeWill(connect.will, entry.device, rights, settings);
   return { ...verdict, connect };
 }
@@ -46,6 +48,13 @@ export function enter(
 /** The device id; with a suffix that nobody else has where the device may have several sessions [MQTT-3.2.2-16]. */
 const freeId = (device: string, { severalSessions }: Pick<Rights, 'severalSessions'>): string =>
   severalSessions ? `${device}/${randomBytes(8).toString('hex')}` : device;
+
+/** Its Will too may be on a topic of another platform. */
+function inOurWords(asked: Connect, { fleet, device }: DirectoryEntry, { topics }: MqttSettings): Connect {
+  if (!asked.will) return asked;
+  const meaning = Tongue.of(topics, fleet, device)?.meaningOf(asked.will.topic);
+  return meaning ? { ...asked, will: { ...asked.will, topic: meaning.topic } } : asked;
+}
 
 export interface TakeOverParts {
   readonly sessions: Sessions;

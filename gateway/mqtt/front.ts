@@ -27,6 +27,7 @@ import type { Broker, Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
 import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
+import { Tongue } from './dialect.ts';
 import { enter, type TakeOverParts, takeOver } from './entrance.ts';
 import { errorWord } from './error-topic.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
@@ -262,17 +263,19 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
 
   #converse(): void {
     const { intake, broker, meters, settings } = this.#parts;
+    const tongue = Tongue.of(settings.topics, this.entry.fleet, this.device);
     this.#lane = new Lane({
       host: this,
       device: this.entry.device,
       origin: intake.origin(this.entry.fleet, this.entry.device, this.protocol),
       rights: this.rights,
+      tongue,
       intake,
       audience: broker,
       meters,
       settings,
     });
-    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane });
+    this.#conversation = new Conversation({ ...this.#parts, speaker: this, lane: this.#lane, tongue });
   }
 
   #greet(sessionPresent: boolean): void {
@@ -298,6 +301,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     const attachment = this.#attachment!;
     if (!this.#greeted) this.#greet(sessionPresent);
     if (sessionPresent) this.#conversation?.restored();
+    this.#lane!.unreleased ??= this.#parts.broker.unreleased.take(this.clientId, sessionPresent);
     const use = this.#whenAttached;
     this.#whenAttached = null;
     if (use) use(attachment);
@@ -382,6 +386,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#parts.broker.unreleased.keep(this.clientId, this.#lane?.unreleased);
     this.#conversation?.close();
     this.#outbound?.close();
     if (this.connectedAtMs !== 0) ownership.release(this);

@@ -14,6 +14,8 @@ import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import type { Intake, Origin, Waiter } from '../telemetry/intake.ts';
 import { isCommandTopic, type ReplyTarget, replyTargetOf } from './command-topic.ts';
+import type { Tongue } from './dialect.ts';
+import { InboundQos2 } from './inbound-qos2.ts';
 import { malformed, PacketReader, protocolError, textOf } from './packet-reader.ts';
 import { noProperties, type Properties, readProperties } from './properties.ts';
 import { checkTopicName, isRenewalTopic } from './topic.ts';
@@ -35,6 +37,8 @@ export interface LaneParts {
   device: DeviceId;
   origin: Origin;
   rights: Rights;
+  /** Null when it speaks in our own topics alone. */
+  tongue: Tongue | null;
   intake: Intake;
   audience: Audience;
   meters: Meters;
@@ -48,6 +52,8 @@ export interface Route {
   /** Null for a topic that is not the lane's. */
   readonly class: EventClass | null;
   readonly channel: string;
+  /** What the topic itself says of its payloads, which only some do. */
+  readonly contentType: string;
   /** Whether it takes CSRs. */
   readonly renews: boolean;
   /** The command that is answered there. */
@@ -68,9 +74,6 @@ export interface Publish {
 }
 
 const rememberedTopics = 4;
-/** State of a QoS 2 packet id: on its way to the disk, or PUBREC sent and PUBREL awaited. */
-const pending = 0;
-const received = 1;
 
 export class Lane implements Waiter {
   readonly #parts: LaneParts;
@@ -81,7 +84,8 @@ export class Lane implements Waiter {
   /** Packet ids to acknowledge in this turn: QoS 1 as they are, QoS 2 with a bit above. */
   #acks: number[] = [];
   #inFlight = 0;
-  #qos2: Map<number, typeof pending | typeof received> | undefined;
+  /** QoS 2 that is not released; made when it is first needed, or what the session had. */
+  unreleased: InboundQos2 | undefined;
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
@@ -98,7 +102,7 @@ export class Lane implements Waiter {
 
   /** Publishes of QoS 1 and 2 that have not been acknowledged. */
   get inFlight(): number {
-    return this.#inFlight + (this.#qos2?.size ?? 0);
+    return this.#inFlight + (this.unreleased?.size ?? 0);
   }
 
   /** Reads the PUBLISH between `start` and `end` into `publish`. Faults `malformed-packet`, `protocol-error`, `topic-invalid`. */
@@ -132,39 +136,30 @@ export class Lane implements Waiter {
   /** Takes an event of the lane in. The intake must have room. */
   accept({ route, qos, packetId, properties, payload }: Publish): void {
     const { intake, origin, audience, host } = this.#parts;
-    const contentType = properties.contentType ?? '';
+    const contentType = properties.contentType ?? route.contentType;
     if (qos === 2) {
-      this.#qos2 ??= new Map();
-      const state = this.#qos2.get(packetId);
-      // Sent again: acknowledged again if it was, and never taken twice [MQTT-4.3.3-2].
-      if (state !== undefined) {
-        if (state === received) host.write(Buffer.from([0x50, 2, packetId >> 8, packetId & 0xff]));
-        return;
-      }
-      this.#qos2.set(packetId, pending);
+      if (!this.beginQos2(packetId)) return;
     } else if (qos === 1) this.#inFlight += 1;
     const ticket = qos === 2 ? packetId | 0x10000 : packetId;
     intake.accept(origin, route.class!, route.channel, contentType, payload, qos === 0 ? null : this, ticket);
     if (audience.wants(route.topic)) audience.deliver(route.topic, payload, qos, contentType, host.clientId);
   }
 
-  /** Books an inbound QoS 2 PUBLISH that goes to the broker: false when it was taken before. */
-  beginBrokerQos2(packetId: number): boolean {
-    this.#qos2 ??= new Map();
-    if (this.#qos2.has(packetId)) return false;
-    this.#qos2.set(packetId, pending);
-    return true;
+  /** Books an inbound QoS 2 PUBLISH: false when it was taken before, and PUBREC is or will be sent again. */
+  beginQos2(packetId: number): boolean {
+    this.unreleased ??= new InboundQos2();
+    return this.unreleased.begin(packetId, () =>
+      this.#parts.host.write(Buffer.from([0x50, 2, packetId >> 8, packetId & 0xff])),
+    );
   }
 
-  brokerQos2Received(packetId: number): void {
-    this.#qos2?.set(packetId, received);
+  qos2Received(packetId: number): void {
+    this.unreleased?.received(packetId);
   }
 
   /** A PUBREL arrived: whether the packet id was awaiting it. */
   release(packetId: number): boolean {
-    const known = this.#qos2?.get(packetId) === received;
-    if (known) this.#qos2?.delete(packetId);
-    return known;
+    return this.unreleased?.release(packetId) ?? false;
   }
 
   durable(ticket: number): void {
@@ -183,7 +178,7 @@ export class Lane implements Waiter {
     for (let index = 0; index < acks.length; index++) {
       const ticket = acks[index]!;
       const isQos2 = ticket > 0xffff;
-      if (isQos2) this.#qos2?.set(ticket & 0xffff, received);
+      if (isQos2) this.unreleased?.received(ticket & 0xffff);
       else this.#inFlight -= 1;
       // PUBACK or PUBREC, packet id; no reason code means success in 5 as well.
       bytes.writeUInt32BE(((isQos2 ? 0x5002 : 0x4002) << 16) | (ticket & 0xffff), index * 4);
@@ -219,8 +214,11 @@ export class Lane implements Waiter {
   }
 
   #makeRoute(bytes: Buffer): Route {
-    const topic = textOf(bytes);
-    checkTopicName(topic, this.#parts.settings);
+    const said = textOf(bytes);
+    checkTopicName(said, this.#parts.settings);
+    const meaning = this.#parts.tongue?.meaningOf(said);
+    const topic = meaning?.topic ?? said;
+    if (meaning) checkTopicName(topic, this.#parts.settings);
     const found = laneOf(topic, this.#parts.device);
     const reply = replyTargetOf(topic, this.#parts.device);
     // Only the registry sends commands, whatever the role grants.
@@ -232,6 +230,7 @@ export class Lane implements Waiter {
       topic,
       class: found?.class ?? null,
       channel: found?.channel ?? '',
+      contentType: meaning?.contentType ?? '',
       renews,
       reply,
       maxQos,

@@ -28,6 +28,7 @@ export class Subscriptions {
   readonly #parts: SubscriptionsParts;
   readonly #private = new PrivateTopics();
   #commands: CommandSession | undefined;
+  #isRestored = false;
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
@@ -51,7 +52,7 @@ export class Subscriptions {
     const codes: number[] = [];
     let why: Fault | null = null;
     const granted = subscriptions.flatMap((asked) => {
-      const most = speaker.rights.maySubscribe(asked.filter);
+      const most = speaker.rights.maySubscribe(this.#meant(asked.filter));
       const code = most === null ? refused : Math.min(asked.qos, most);
       codes.push(code);
       if (code >= 0x80) why ??= denial(speaker.rights, notGranted(asked.filter, most !== null));
@@ -117,6 +118,7 @@ export class Subscriptions {
 
   /** A stored session is back: its commands come without being subscribed to anew. */
   restored(): void {
+    this.#isRestored = true;
     this.#adjust();
   }
 
@@ -132,7 +134,7 @@ export class Subscriptions {
 
   #areOurs(granted: readonly AskedSubscription[]): boolean {
     const { speaker } = this.#parts;
-    return this.#isBrief && granted.every(({ filter }) => isPrivate(filter, speaker.device));
+    return this.#isBrief && granted.every(({ filter }) => isPrivate(this.#meant(filter), speaker.device));
   }
 
   #fits(granted: readonly AskedSubscription[]): boolean {
@@ -140,17 +142,25 @@ export class Subscriptions {
     return all.size <= this.#parts.settings.maxSubscriptions;
   }
 
+  /** The filter of ours that is meant by one of another platform. */
+  #meant(filter: string): string {
+    return this.#parts.tongue?.filterOf(filter) ?? filter;
+  }
+
   /** Takes commands as long as a subscription covers them, at the highest QoS of those. */
   #adjust(): void {
     const { speaker } = this.#parts;
     let most: 0 | 1 | 2 | null = null;
+    let by = '';
     for (const filter of this.filters) {
-      if (!coversCommands(filter, speaker.device)) continue;
+      if (!coversCommands(this.#meant(filter), speaker.device)) continue;
       const qos = this.#private.qosOf(filter) ?? speaker.attached?.qosOf(filter) ?? 0;
-      if (most === null || qos > most) most = qos;
+      if (most !== null && qos <= most) continue;
+      most = qos;
+      by = filter;
     }
     if (most === null && !this.#commands) return;
-    this.#commands ??= new CommandSession(this.#parts);
-    this.#commands.adjust(most);
+    this.#commands ??= new CommandSession(this.#parts, this.#isRestored);
+    this.#commands.adjust(most, by);
   }
 }

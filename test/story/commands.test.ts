@@ -27,6 +27,13 @@ const port = () => house.ports.mqtts;
 
 const { send, sent, show, becomes } = commandApi(() => house.api);
 
+/** The gateway has seen the end of every connection. */
+const gone = (device: string) =>
+  eventually(async () => {
+    const { body } = await house.api.call('GET', `/v1/devices/${device}`);
+    expect(body.sessions).toEqual([]);
+  });
+
 describe.each([4, 5] as const)('protocol %i', (version) => {
   test('a device that is there gets it at once, acknowledges it, and answers', async () => {
     const device = await fresh();
@@ -102,6 +109,41 @@ describe.each([4, 5] as const)('protocol %i', (version) => {
     expect(packet.id).toBe(id);
     pump.acknowledge(packet);
     await becomes(device.id, id, { state: 'delivered' });
+  });
+
+  test('what a kept session has not acknowledged goes again under its packet id, marked', async () => {
+    const device = await fresh();
+    const kept =
+      version === 5
+        ? { clean: false, properties: { sessionExpiryInterval: 600 } }
+        : { clean: false as const };
+    const [a, b] = [await sent(device.id), await sent(device.id)];
+    let messageId: number | undefined;
+    {
+      using pump = await commanded(device, port(), version, kept);
+      pump.acknowledge(await pump.next());
+      ({ messageId } = await pump.next());
+      await becomes(device.id, a, { state: 'delivered' });
+    }
+    await gone(device.id);
+    const c = await sent(device.id);
+    using raw = await RawMqtt.connected(device, port(), version, kept);
+    const pump = takes(device, raw);
+    expect(await pump.next()).toMatchObject({ id: b, messageId, dup: true });
+    const fresher = await pump.next();
+    expect(fresher).toMatchObject({ id: c, dup: false });
+    expect(fresher.messageId).not.toBe(messageId);
+    pump.acknowledge({ messageId });
+    pump.acknowledge(fresher);
+    await becomes(device.id, c, { state: 'delivered' });
+    raw[Symbol.dispose]();
+    // A session that begins anew knows nothing of it.
+    const d = await sent(device.id);
+    using first = await commanded(device, port(), version, kept);
+    await first.next();
+    first.raw[Symbol.dispose]();
+    using clean = await commanded(device, port(), version);
+    expect(await clean.next()).toMatchObject({ id: d, dup: false });
   });
 
   test('a call that waits is answered with the reply', async () => {

@@ -99,7 +99,7 @@ describe('MQTT over WebSocket', () => {
     },
   );
 
-  test('a message of many packets beyond the longest packet is taken: a pipelining client makes those', async () => {
+  test('a message of many packets, longer than the longest packet, is taken [MQTT-6.0.0-2]', async () => {
     using raw = await RawWebSocket.open(pump, https());
     const count = 400;
     const packets = [...Array(count).keys()].map((id) =>

@@ -27,6 +27,15 @@ test('tokens, operators and the part of a gateway are beyond every document', ()
   expect(mayCall(all, 'join', 'GET', '/v1/changes')).toBe(false);
 });
 
+test('commands are for operators, and for documents that grant their path', () => {
+  expect(isGranted('operator', 'command')).toBe(true);
+  expect(isGranted('enroller', 'command')).toBe(false);
+  const sending = role({ allow: 'http', pattern: '/v1/devices/+/commands', methods: ['POST'] });
+  expect(mayCall(sending, 'command', 'POST', '/v1/devices/pump-1/commands')).toBe(true);
+  expect(mayCall(sending, 'operate', 'POST', '/v1/devices/pump-1/disable')).toBe(false);
+  expect(mayCall(devices, 'command', 'POST', '/v1/devices/pump-1/commands')).toBe(false);
+});
+
 describe('what fails is closed', () => {
   test('no document, no rule, rules of other actions, a variable that nobody has', () => {
     for (const none of [
