@@ -113,6 +113,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const handshakes = new HandshakeQueue({ limits: settings.limits, clock, onDropped });
   const { messageRatePatience: patienceMs, connections: size } = settings.limits;
   const clones = new CloneWatch({ settings: settings.clones, ask: line.ask, clock, log, metrics, size });
+  company?.ownership.packs((session) => clones.pack(session));
   const meters = new Meters({ clock, clones, patienceMs, size });
   const door = {
     host,

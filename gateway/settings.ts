@@ -60,7 +60,7 @@ export const mqttSettings = Section(
     maxWillSize: Size('8KiB', 'Longest Will payload.'),
     maxQueuedSize: Size(
       '4MiB',
-      'Most bytes that wait in memory to be read by one subscriber; beyond it misses QoS 0, and is closed at QoS 1 and 2.',
+      'Most bytes that wait in memory for one subscriber; beyond it QoS 0 is missed, and QoS 1 and 2 wait in the store of a session that is kept, or close one that is not.',
     ),
     drainTimeout: Duration('5s', 'A device that does not read what is sent to it for so long is closed.'),
     proxy: proxySettings,

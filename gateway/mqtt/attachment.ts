@@ -66,6 +66,10 @@ export class Attachment {
     return this.#parts.subscriber.subscriptions.get(filter)?.qos;
   }
 
+  identifierOf(filter: string): number | undefined {
+    return this.#parts.subscriber.subscriptions.get(filter)?.identifier;
+  }
+
   /** Subscribes to what was granted; `done` when it is in force. What is retained is sent after that. */
   subscribe(
     granted: readonly AskedSubscription[],

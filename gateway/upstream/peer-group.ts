@@ -39,7 +39,7 @@ export class PeerGroup {
         const question = (member as unknown as Record<string, (...args: readonly unknown[]) => unknown>)[
           method
         ];
-        return question?.(...args);
+        return question && Reflect.apply(question, member, args);
       });
       return together(await Promise.all(asked));
     });
