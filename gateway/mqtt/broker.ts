@@ -22,6 +22,7 @@ import type { BrokerStore, StoredSubscription } from './broker-store.ts';
 import type { Connect } from './connect-packet.ts';
 import { Tongue } from './dialect.ts';
 import { Exchange } from './exchange.ts';
+import { Unreleased } from './inbound-qos2.ts';
 import { Listeners } from './listeners.ts';
 import { type CarriedPacket, type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
 import type { Outbound } from './outbound.ts';
@@ -95,6 +96,9 @@ export class Broker implements Audience, AsyncDisposable {
   readonly #cancel: Cancel;
   #sweeping = false;
   #overflowed = 0;
+
+  /** QoS 2 that devices who are away have not released. */
+  readonly unreleased = new Unreleased((clientId) => this.keeps(clientId));
 
   private constructor(
     aedes: Aedes,

@@ -43,10 +43,7 @@ export class CommandReplies {
       return false;
     }
     const { qos, packetId, route, properties } = publish;
-    if (qos === 2 && !lane.beginBrokerQos2(packetId)) {
-      speaker.write(bareAcknowledgement(0x50, packetId));
-      return true;
-    }
+    if (qos === 2 && !lane.beginQos2(packetId)) return true;
     // The payload is the socket's own bytes, and `publish` is the next packet's too.
     const payload = Buffer.from(publish.payload);
     const contentType = properties.contentType ?? '';
@@ -72,7 +69,7 @@ export class CommandReplies {
   #acknowledge({ qos, packetId }: Refusable): void {
     const { speaker, lane } = this.#parts;
     if (qos === 0) return;
-    if (qos === 2) lane.brokerQos2Received(packetId);
+    if (qos === 2) lane.qos2Received(packetId);
     speaker.write(bareAcknowledgement(qos === 1 ? 0x40 : 0x50, packetId));
   }
 
@@ -86,7 +83,7 @@ export class CommandReplies {
     }
     if (publish.qos === 2) {
       // A PUBREC that refuses ends the exchange: the packet id is free again (MQTT 5, section 4.3.3).
-      lane.brokerQos2Received(publish.packetId);
+      lane.qos2Received(publish.packetId);
       lane.release(publish.packetId);
     }
     if (publish.qos === 0) tell(publish, fault);

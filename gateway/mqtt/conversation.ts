@@ -212,10 +212,7 @@ export class Conversation {
 
   #toBroker({ route, qos, retain, packetId, properties, payload }: Publish): boolean {
     const { broker, speaker, lane } = this.#parts;
-    if (qos === 2 && !lane.beginBrokerQos2(packetId)) {
-      speaker.write(bareAcknowledgement(0x50, packetId));
-      return true;
-    }
+    if (qos === 2 && !lane.beginQos2(packetId)) return true;
     // The payload is copied: the broker keeps it longer than the socket's buffer lives.
     const { device, clientId } = speaker;
     const bytes = Buffer.from(payload);
@@ -228,7 +225,7 @@ export class Conversation {
     const request = { qos, packetId, route };
     broker.publish(message, (error) => {
       if (error) return this.#notTaken(request, Fault.of(error));
-      if (qos === 2) lane.brokerQos2Received(packetId);
+      if (qos === 2) lane.qos2Received(packetId);
       speaker.write(
         qos === 2
           ? bareAcknowledgement(0x50, packetId)
@@ -256,9 +253,9 @@ export class Conversation {
   #renew(request: Publish): boolean {
     const { renewals, lane, speaker } = this.#parts;
     const { qos, packetId } = request;
-    const again = qos === 2 && !lane.beginBrokerQos2(packetId);
-    const heard = again || renewals.take(speaker, request);
-    if (qos === 2) lane.brokerQos2Received(packetId);
+    if (qos === 2 && !lane.beginQos2(packetId)) return true;
+    const heard = renewals.take(speaker, request);
+    if (qos === 2) lane.qos2Received(packetId);
     const type = qos === 2 ? 0x50 : 0x40;
     if (heard || speaker.version === 4) {
       if (qos > 0) speaker.write(bareAcknowledgement(type, packetId));

@@ -301,6 +301,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     const attachment = this.#attachment!;
     if (!this.#greeted) this.#greet(sessionPresent);
     if (sessionPresent) this.#conversation?.restored();
+    this.#lane!.unreleased ??= this.#parts.broker.unreleased.take(this.clientId, sessionPresent);
     const use = this.#whenAttached;
     this.#whenAttached = null;
     if (use) use(attachment);
@@ -385,6 +386,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
     this.#attachment?.leave();
+    this.#parts.broker.unreleased.keep(this.clientId, this.#lane?.unreleased);
     this.#conversation?.close();
     this.#outbound?.close();
     if (this.connectedAtMs !== 0) ownership.release(this);

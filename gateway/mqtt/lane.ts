@@ -15,6 +15,7 @@ import type { Audience } from '../telemetry/audience.ts';
 import type { Intake, Origin, Waiter } from '../telemetry/intake.ts';
 import { isCommandTopic, type ReplyTarget, replyTargetOf } from './command-topic.ts';
 import type { Tongue } from './dialect.ts';
+import { InboundQos2 } from './inbound-qos2.ts';
 import { malformed, PacketReader, protocolError, textOf } from './packet-reader.ts';
 import { noProperties, type Properties, readProperties } from './properties.ts';
 import { checkTopicName, isRenewalTopic } from './topic.ts';
@@ -73,9 +74,6 @@ export interface Publish {
 }
 
 const rememberedTopics = 4;
-/** State of a QoS 2 packet id: on its way to the disk, or PUBREC sent and PUBREL awaited. */
-const pending = 0;
-const received = 1;
 
 export class Lane implements Waiter {
   readonly #parts: LaneParts;
@@ -86,7 +84,8 @@ export class Lane implements Waiter {
   /** Packet ids to acknowledge in this turn: QoS 1 as they are, QoS 2 with a bit above. */
   #acks: number[] = [];
   #inFlight = 0;
-  #qos2: Map<number, typeof pending | typeof received> | undefined;
+  /** QoS 2 that is not released; made when it is first needed, or what the session had. */
+  unreleased: InboundQos2 | undefined;
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
@@ -103,7 +102,7 @@ export class Lane implements Waiter {
 
   /** Publishes of QoS 1 and 2 that have not been acknowledged. */
   get inFlight(): number {
-    return this.#inFlight + (this.#qos2?.size ?? 0);
+    return this.#inFlight + (this.unreleased?.size ?? 0);
   }
 
   /** Reads the PUBLISH between `start` and `end` into `publish`. Faults `malformed-packet`, `protocol-error`, `topic-invalid`. */
@@ -139,30 +138,23 @@ export class Lane implements Waiter {
     const { intake, origin, audience, host } = this.#parts;
     const contentType = properties.contentType ?? route.contentType;
     if (qos === 2) {
-      this.#qos2 ??= new Map();
-      const state = this.#qos2.get(packetId);
-      // Sent again: acknowledged again if it was, and never taken twice [MQTT-4.3.3-2].
-      if (state !== undefined) {
-        if (state === received) host.write(Buffer.from([0x50, 2, packetId >> 8, packetId & 0xff]));
-        return;
-      }
-      this.#qos2.set(packetId, pending);
+      if (!this.beginQos2(packetId)) return;
     } else if (qos === 1) this.#inFlight += 1;
     const ticket = qos === 2 ? packetId | 0x10000 : packetId;
     intake.accept(origin, route.class!, route.channel, contentType, payload, qos === 0 ? null : this, ticket);
     if (audience.wants(route.topic)) audience.deliver(route.topic, payload, qos, contentType, host.clientId);
   }
 
-  /** Books an inbound QoS 2 PUBLISH that goes to the broker: false when it was taken before. */
-  beginBrokerQos2(packetId: number): boolean {
-    this.#qos2 ??= new Map();
-    if (this.#qos2.has(packetId)) return false;
-    this.#qos2.set(packetId, pending);
-    return true;
+  /** Books an inbound QoS 2 PUBLISH: false when it was taken before, and PUBREC is or will be sent again. */
+  beginQos2(packetId: number): boolean {
+    this.unreleased ??= new InboundQos2();
+    return this.unreleased.begin(packetId, () =>
+      this.#parts.host.write(Buffer.from([0x50, 2, packetId >> 8, packetId & 0xff])),
+    );
   }
 
-  brokerQos2Received(packetId: number): void {
-    this.#qos2?.set(packetId, received);
+  qos2Received(packetId: number): void {
+    this.unreleased?.received(packetId);
   }
 
   /** It was answered with an error, which ends it (section 4.3.3). */
@@ -172,9 +164,7 @@ export class Lane implements Waiter {
 
   /** A PUBREL arrived: whether the packet id was awaiting it. */
   release(packetId: number): boolean {
-    const known = this.#qos2?.get(packetId) === received;
-    if (known) this.#qos2?.delete(packetId);
-    return known;
+    return this.unreleased?.release(packetId) ?? false;
   }
 
   durable(ticket: number): void {
@@ -193,7 +183,7 @@ export class Lane implements Waiter {
     for (let index = 0; index < acks.length; index++) {
       const ticket = acks[index]!;
       const isQos2 = ticket > 0xffff;
-      if (isQos2) this.#qos2?.set(ticket & 0xffff, received);
+      if (isQos2) this.unreleased?.received(ticket & 0xffff);
       else this.#inFlight -= 1;
       // PUBACK or PUBREC, packet id; no reason code means success in 5 as well.
       bytes.writeUInt32BE(((isQos2 ? 0x5002 : 0x4002) << 16) | (ticket & 0xffff), index * 4);

@@ -166,3 +166,23 @@ test.each([4, 5] as const)('MQTT %i: one that is revoked is told before it is cu
   const last: Refusal = { code: (await raw.ended()) ?? 0, reason: undefined };
   expect(last.code).toBe(version === 5 ? 0x98 : 0);
 });
+
+test.each([4, 5] as const)('MQTT %i: a subscription too many says so', async (version) => {
+  const device = await fresh();
+  using raw = await connected(device, version);
+  const filters = ['a', 'b', 'c'].flatMap((name) => [`devices/${device.id}/commands/${name}/#`, [0]]);
+  raw.send(packet(0x82, [0, 7], none(version), ...filters));
+  const { granted, properties } = await raw.next('suback');
+  expect(granted).toEqual(Array(3).fill(version === 5 ? 0x97 : 0x80));
+  const why = version === 5 ? properties.reasonString : (await told(raw)).message;
+  expect(why).toBe('A session has at most 3 subscriptions here.');
+});
+
+test('at the end of the house everybody is told', async () => {
+  const [old, current] = [await fresh(), await fresh()];
+  using four = await connected(old, 4);
+  using five = await connected(current, 5);
+  await house.kill('SIGTERM');
+  expect((await told(four)).code).toBe('shutting-down');
+  expect(await five.ended()).toBe(0x8b);
+});

@@ -42,7 +42,7 @@ export const will: Case[] = [
   v5('3.1.2-8', 'it is published when its delay has passed or the session ends', async (s) => {
     const listener = await listening(s);
     const delayed = await s.connect('a', {
-      ...willOf(s, { payload: Buffer.from('delayed'), properties: { willDelayInterval: 1 } }),
+      ...willOf(s, { payload: Buffer.from('delayed'), properties: { willDelayInterval: 2 } }),
       properties: { sessionExpiryInterval: 60 },
     });
     await delayed.drop();
@@ -86,10 +86,10 @@ export const will: Case[] = [
   }),
   v5('3.1.3-9', 'a connection within the delay keeps the Will from being sent', async (s) => {
     const listener = await listening(s);
-    await (await s.keep('a', willOf(s, { properties: { willDelayInterval: 1 } }))).drop();
+    await (await s.keep('a', willOf(s, { properties: { willDelayInterval: 3 } }))).drop();
     const again = await s.keep('a');
     assert.equal(again.connack.sessionPresent, true);
-    for (let waited = 0; waited < 1_300; waited += quietMs) await listener.quiet();
+    for (let waited = 0; waited < 3_600; waited += quietMs) await listener.quiet();
   }),
   v5('3.1.3-10', 'user properties of a Will keep their order', async (s) => {
     const listener = await listening(s);
