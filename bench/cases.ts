@@ -16,6 +16,7 @@ import type { Bench, Figure } from './figure.ts';
 import { memory } from './memory-case.ts';
 import { messages } from './message-case.ts';
 import { status } from './status-case.ts';
+import { workerProcesses } from './workers-case.ts';
 
 const clock = systemClock;
 
@@ -127,6 +128,7 @@ export const cases = {
   revoke,
   lookup,
   status,
+  workers: workerProcesses,
   enrollment,
   commands,
 } as const;

@@ -4,8 +4,7 @@ import type { Decision, DecisionCheck, Leaf, Outlook } from '#common/contract/de
 import { Fault } from '#common/fault.ts';
 import { asked, type NounFlags, verb, withRegistry } from './noun.ts';
 import { facts, paint, table } from './output.ts';
-import type { RegistryApi } from './registry-api.ts';
-import { suspicionLines } from './suspicion.ts';
+import { suspicionOf } from './suspicion.ts';
 
 interface Answer {
   verdict: string;
@@ -38,19 +37,9 @@ async function explain(device: string | undefined, flags: ExplainFlags): Promise
   const path = asked(() => pathOf(device, flags));
   await withRegistry(flags, async (api, output) => {
     const answer = await api.call<Answer>('GET', path);
-    const suspicion = flags.json || device === undefined ? [] : await suspicionOf(api, device);
-    output.answer(answer, () => [...linesOf(answer), ...suspicion]);
+    const suspicion = device === undefined || flags.json ? [] : await suspicionOf(api, device);
+    output.answer(answer, () => [...suspicion, ...linesOf(answer)]);
   });
-}
-
-/** Nothing for a device that is not known, or any more. */
-async function suspicionOf(api: RegistryApi, device: string): Promise<string[]> {
-  try {
-    return suspicionLines(await api.call('GET', `/v1/devices/${encodeURIComponent(device)}`));
-  } catch (thrown) {
-    if (Fault.of(thrown).kind === 'not-found') return [];
-    throw thrown;
-  }
 }
 
 function pathOf(device: string | undefined, flags: ExplainFlags): string {

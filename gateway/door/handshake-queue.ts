@@ -20,6 +20,8 @@ export interface HandshakeQueueOptions {
 export interface HandshakeCalls {
   begin(): void;
   late(): void;
+  /** Its place went to a later one of the same network; the socket goes. */
+  dropped(): void;
 }
 
 /** Of all handshakes that may be under way, this part begins without a question: also those who then say nothing. */
@@ -94,8 +96,7 @@ export class HandshakeQueue {
     const { name } = handshake;
     if (this.#waiting.taken === 0 && this.#places.mayTake(name)) return this.#begin(handshake);
     if (!this.#waiting.mayTake(name) && !this.#dropOldest(name)) {
-      this.#options.onDropped();
-      return void handshake.socket.destroy();
+      return this.#drop(handshake);
     }
     handshake.stage = 'waiting';
     this.#waiting.take(name);
@@ -107,10 +108,15 @@ export class HandshakeQueue {
   #dropOldest(name: string): boolean {
     const oldest = this.#line.oldest(name);
     if (!oldest) return false;
-    this.#options.onDropped();
     this.#leave(oldest);
-    oldest.socket.destroy();
+    this.#drop(oldest);
     return true;
+  }
+
+  #drop({ calls, socket }: Handshake): void {
+    this.#options.onDropped();
+    calls.dropped();
+    socket.destroy();
   }
 
   /** Gives the free places to those who wait. */

@@ -2,6 +2,7 @@
  * A device listener: counts and limits before a byte of TLS is read, asks for a client certificate but lets nobody be
  * refused by TLS itself, so that whoever is refused can be told why, and hands finished connections on.
  */
+import { constants } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import tls, { type SecureContext, type TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '#common/clock.ts';
@@ -60,6 +61,8 @@ interface Arrival {
   readonly shaken: Cancel;
   /** Whether the wait was over before it was done. */
   isLate: boolean;
+  /** Whether its turn has come, or it was refused: else nobody but us can tell that it came to nothing. */
+  isAccounted: boolean;
 }
 
 export class Listener implements AsyncDisposable {
@@ -85,6 +88,16 @@ export class Listener implements AsyncDisposable {
     };
     const alpn = options.alpn && alpnBytes(options.alpn);
 
+    const fail = (raw: Socket, arrival: Arrival, error: Error | null, leaf: Buffer | null) => {
+      metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
+      options.onFailed({
+        address: arrival.address,
+        code: (error as NodeJS.ErrnoException | null)?.code ?? 'unknown',
+        late: arrival.isLate,
+        spoke: raw.bytesRead > 0,
+        leaf: leaf && leaf.length <= maxLeaf ? leaf : null,
+      });
+    };
     const shake = (raw: Socket, arrival: Arrival) => {
       const { atMs, address, shaken } = arrival;
       shakeHands(raw, {
@@ -99,16 +112,7 @@ export class Listener implements AsyncDisposable {
           options.onConnection(socket, peer, atMs);
         },
         // A scanner, a client without trust in us, a deadline: one count, no line of log for each.
-        failed: (error, leaf) => {
-          metrics.tlsHandshakesTotal.inc({ version: 'unknown', resumed: 'no', result: 'failed' });
-          options.onFailed({
-            address,
-            code: (error as NodeJS.ErrnoException | null)?.code ?? 'unknown',
-            late: arrival.isLate,
-            spoke: raw.bytesRead > 0,
-            leaf: leaf && leaf.length <= maxLeaf ? leaf : null,
-          });
-        },
+        failed: (error, leaf) => fail(raw, arrival, error, leaf),
       });
     };
 
@@ -124,18 +128,28 @@ export class Listener implements AsyncDisposable {
         atMs: clock.elapsed(),
         address: addressOf(host, port),
         isLate: false,
+        isAccounted: false,
         shaken: () => shaken(),
       };
       const go = () => shake(socket, arrival);
+      const begin = before ? () => before(go) : go;
       const shaken = handshakes.enter(socket, host, {
-        begin: before ? () => before(go) : go,
+        begin: () => {
+          arrival.isAccounted = true;
+          begin();
+        },
         late: () => {
           arrival.isLate = true;
+        },
+        dropped: () => {
+          arrival.isAccounted = true;
+          options.onRefused('connection-rate', host);
         },
       });
       socket.once('close', () => {
         shaken();
         limits.leave(host);
+        if (!arrival.isAccounted) fail(socket, arrival, null, null);
       });
     };
     const { proxied } = options;
@@ -218,6 +232,8 @@ const contextOf = ({ doors, tls: settings }: ListenerOptions, ticketKeys: Buffer
     minVersion: settings.minVersion as tls.SecureVersion,
     ecdhCurve: settings.groups,
     honorCipherOrder: true,
+    // A handshake costs us more than the client: one a connection.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     ticketKeys,
     sessionTimeout: Math.round(settings.ticketLifetime / 1000),
     // Without one OpenSSL resumes nobody who has shown a certificate.

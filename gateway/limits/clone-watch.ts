@@ -14,7 +14,6 @@ import type { Metrics } from '#common/metrics.ts';
 import { neighbourhood, networkOf } from '../door/connect-limits.ts';
 import type { Peer } from '../door/peer.ts';
 import { hostOf } from '../door/read-peer.ts';
-import type { Session } from '../sessions/session.ts';
 import type { CloneSettings } from '../settings.ts';
 import {
   afterTakeover,
@@ -35,6 +34,14 @@ export interface CloneWatchOptions {
   size: number;
 }
 
+/** Of a session, what tells where and when it was; `lastHeardMs` of `clock.elapsed()`. */
+export interface Visit {
+  readonly peer: Pick<Peer, 'address'>;
+  readonly entry: { readonly device: DeviceId };
+  readonly connectedAtMs: number;
+  readonly lastHeardMs?: number;
+}
+
 /** Devices that were taken over from elsewhere; the one unseen for longest goes first. */
 const mostRestless = 10_000;
 
@@ -51,7 +58,7 @@ export class CloneWatch {
   }
 
   /** A session is about to end an older one of its client id. */
-  tookOver(older: Session, newer: Session): void {
+  tookOver(older: Visit, newer: Visit): void {
     const { metrics, clock, settings } = this.#options;
     const nowMs = clock.now();
     const [by, of] = [placeOf(newer.peer, nowMs), placeOf(older.peer, older.connectedAtMs)];
@@ -75,7 +82,7 @@ export class CloneWatch {
   }
 
   /** A message that was not sent before. What is no number is passed over. */
-  counted(device: DeviceId, peer: Peer, text: string | undefined): void {
+  counted(device: DeviceId, peer: Pick<Peer, 'address'>, text: string | undefined): void {
     if (this.#sequences === null || text === undefined || !/^\d{1,15}$/.test(text)) return;
     const { clock, settings } = this.#options;
     const nowMs = clock.now();
@@ -120,6 +127,6 @@ export class CloneWatch {
   }
 }
 
-function placeOf({ address }: Peer, atMs: number): Place {
+function placeOf({ address }: Pick<Peer, 'address'>, atMs: number): Place {
   return { address, network: networkOf(neighbourhood(hostOf(address))), atMs };
 }

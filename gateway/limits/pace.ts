@@ -47,6 +47,9 @@ export class Pace {
       if (waitMs > 0) return waitMs;
     }
     this.#paid = true;
+    // What holds the session next is not for this to release.
+    this.#cancel?.();
+    this.#cancel = null;
     this.#count(publish);
     return 0;
   }

@@ -21,11 +21,18 @@ const frame: Frame = { head: 0, start: 0, end: 0 };
 export class Inbox {
   readonly #taker: FrameTaker;
   #rest: Buffer | null = null;
+  /** `#rest` with room behind it, while a frame that comes in many pieces is gathered. */
+  #room: Buffer | null = null;
   #held = false;
   #closed = false;
 
   constructor(taker: FrameTaker) {
     this.#taker = taker;
+  }
+
+  /** Bytes that wait here. */
+  get waiting(): number {
+    return this.#rest?.length ?? 0;
   }
 
   get held(): boolean {
@@ -42,23 +49,39 @@ export class Inbox {
     this.#held = false;
     const rest = this.#rest;
     this.#rest = null;
-    if (rest) this.#consume(rest);
+    if (rest) this.#consume(rest, true);
   }
 
   /** What is left is dropped, and nothing more is given. */
   close(): void {
     this.#closed = true;
     this.#rest = null;
+    this.#room = null;
   }
 
   /** Takes bytes in, good until it returns. Faults `packet-too-large`, `malformed-packet`, `protocol-error`, or the taker's. */
   read(chunk: Buffer): void {
-    const data = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk]);
+    if (this.#rest === null) return this.#consume(chunk, false);
+    const data = this.#gather(this.#rest, chunk);
     this.#rest = null;
-    this.#consume(data);
+    this.#consume(data, true);
   }
 
-  #consume(data: Buffer): void {
+  /** Room doubles: to gather a frame that comes byte by byte costs no more than to copy it twice. */
+  #gather(rest: Buffer, chunk: Buffer): Buffer {
+    const size = rest.length + chunk.length;
+    let room = this.#room;
+    if (room === null || room.length < size) {
+      room = Buffer.allocUnsafe(Math.max(size, 2 * rest.length));
+      rest.copy(room);
+      this.#room = room;
+    }
+    chunk.copy(room, rest.length);
+    return room.subarray(0, size);
+  }
+
+  /** `isOurs`: the bytes stay good. */
+  #consume(data: Buffer, isOurs: boolean): void {
     const taker = this.#taker;
     let at = 0;
     while (at < data.length && !this.#held && !this.#closed) {
@@ -72,6 +95,11 @@ export class Inbox {
       if (!taker.takeFrame(head, data, at, start, end)) break;
       at = end;
     }
+    if (isOurs && at === 0 && !this.#closed) {
+      this.#rest = data;
+      return;
+    }
+    this.#room = null;
     // A copy: the socket's bytes are good until we return.
     if (at < data.length && !this.#closed) this.#rest = Buffer.from(data.subarray(at));
   }

@@ -5,6 +5,7 @@
  */
 import { filterMatches } from '#common/topic-match.ts';
 import { couldHear, type Listeners } from './listeners.ts';
+import { shareOf } from './topic.ts';
 
 /** A message on its way between brokers. */
 export interface CarriedPacket {
@@ -20,12 +21,20 @@ export interface CarriedPacket {
   readonly messageExpiry?: number;
   readonly clientId?: string;
   readonly nl?: boolean;
+  /** Which shared subscriptions are served where it arrives, by their whole names; all that are there when absent. */
+  readonly shares?: readonly string[];
+  /** Which are served elsewhere. */
+  readonly sharesElsewhere?: readonly string[];
 }
 
-/** What a gateway's sessions listen to: filters of the telemetry lane one by one, others by their kind. */
+/**
+ * What sessions that are connected to a gateway listen to: filters of the telemetry lane one by one, others by their kind,
+ * and shared subscriptions by their whole names.
+ */
 export interface Interests {
   readonly lane: readonly string[];
   readonly other: readonly string[];
+  readonly shares: readonly string[];
 }
 
 /** The way to the neighbours; built by who knows them. */
@@ -52,15 +61,18 @@ export interface Emitter {
   emit(packet: CarriedPacket, done?: (error?: Error | null) => void): unknown;
 }
 
-/** Kinds that are told one by one; more are told as `#`. */
+/** Kinds that are told one by one; more are told as `#`. Of more shares than that the rest are of one worker each. */
 export const mostKinds = 1000;
 
 /** A neighbour's filters of the lane stand among the listeners under a name that no client id can have. */
 const nameOf = (neighbour: number): string => `\0${neighbour}`;
 
+type Filter = readonly string[];
+
 interface Known {
-  readonly lane: readonly (readonly string[])[];
-  readonly other: readonly (readonly string[])[];
+  readonly lane: readonly Filter[];
+  readonly other: readonly Filter[];
+  readonly shares: readonly { readonly name: string; readonly filter: Filter }[];
 }
 
 export class Neighbours implements NeighbourEars {
@@ -71,6 +83,10 @@ export class Neighbours implements NeighbourEars {
   readonly #known = new Map<number, Known>();
   /** Live subscriptions here by kind. */
   readonly #kinds = new Map<string, number>();
+  /** Live members here of shared subscriptions, by their whole names. */
+  readonly #shares = new Map<string, number>();
+  /** Whose turn it is to serve a share of which nobody is here. */
+  #turn = 0;
   #told = '';
   /** What has changed in this turn is told together. */
   #gathering: Promise<void> | null = null;
@@ -87,8 +103,8 @@ export class Neighbours implements NeighbourEars {
     const removeListener = mq.removeListener.bind(mq);
     this.#emit = emit;
     mq.emit = (packet, done) => {
-      this.#carry(packet);
-      return emit(packet, done);
+      const elsewhere = this.#carry(packet);
+      return emit(elsewhere === null ? packet : { ...packet, sharesElsewhere: elsewhere }, done);
     };
     mq.on = (topic, listener, done) => {
       this.#count(topic, 1);
@@ -104,14 +120,18 @@ export class Neighbours implements NeighbourEars {
     line.join(this);
   }
 
-  listens(neighbour: number, { lane, other }: Interests): void {
+  listens(neighbour: number, { lane, other, shares }: Interests): void {
     const split = (filters: readonly string[]) => filters.map((filter) => filter.split('/'));
-    this.#known.set(neighbour, { lane: split(lane), other: split(other) });
+    this.#known.set(neighbour, {
+      lane: split(lane),
+      other: split(other),
+      shares: shares.map((name) => ({ name, filter: shareOf(name)!.filter.split('/') })),
+    });
     this.#listeners.replace(nameOf(neighbour), lane);
   }
 
   hear(packet: CarriedPacket): void {
-    this.#emit(packet, () => {});
+    this.#emit(packet.shares ? packet : { ...packet, shares: [] }, () => {});
   }
 
   gone(neighbour: number): void {
@@ -119,26 +139,58 @@ export class Neighbours implements NeighbourEars {
     this.#listeners.forget(nameOf(neighbour));
   }
 
-  #carry(packet: CarriedPacket): void {
-    if (this.#known.size === 0) return;
+  /** Gives the shared subscriptions that neighbours serve of this message; null when they serve none. */
+  #carry(packet: CarriedPacket): readonly string[] | null {
+    if (this.#known.size === 0) return null;
     const { topic } = packet;
-    if (topic.startsWith('$SYS/')) return;
+    if (topic.startsWith('$SYS/')) return null;
     const levels = topic.split('/');
     const isLane = couldHear(topic);
+    const served = this.#assign(levels);
     let to: number[] | null = null;
     for (const [neighbour, { lane, other }] of this.#known) {
-      const heard = matchesAny(lane, levels) || (!isLane && matchesAny(other, levels));
-      if (heard) to = [...(to ?? []), neighbour];
+      const shares = served?.get(neighbour);
+      if (shares) this.#send([neighbour], { ...carried(packet), shares });
+      else if (matchesAny(lane, levels) || (!isLane && matchesAny(other, levels)))
+        to = [...(to ?? []), neighbour];
     }
-    if (to !== null && !this.#line.carry(to, carried(packet))) this.#missed();
+    if (to !== null) this.#send(to, carried(packet));
+    return served && [...served.values()].flat();
+  }
+
+  #send(to: readonly number[], packet: CarriedPacket): void {
+    if (!this.#line.carry(to, packet)) this.#missed();
+  }
+
+  /** Who serves which shares, of those that match and have nobody here: one neighbour each, in turn. Null: nobody any. */
+  #assign(levels: Filter): Map<number, string[]> | null {
+    let members: Map<string, number[]> | null = null;
+    for (const [neighbour, { shares }] of this.#known) {
+      for (const { name, filter } of shares) {
+        if (this.#shares.has(name) || !filterMatches(filter, levels)) continue;
+        members ??= new Map();
+        members.set(name, [...(members.get(name) ?? []), neighbour]);
+      }
+    }
+    if (members === null) return null;
+    const served = new Map<number, string[]>();
+    for (const [name, neighbours] of members) {
+      const neighbour = neighbours[this.#turn++ % neighbours.length]!;
+      served.set(neighbour, [...(served.get(neighbour) ?? []), name]);
+    }
+    return served;
   }
 
   #count(topic: string, by: 1 | -1): void {
-    if (topic.startsWith('$SYS/') || couldHear(topic)) return;
-    const kind = kindOf(topic);
-    const before = this.#kinds.get(kind) ?? 0;
-    if (before + by > 0) this.#kinds.set(kind, before + by);
-    else this.#kinds.delete(kind);
+    if (topic.startsWith('$SYS/')) return;
+    if (shareOf(topic)) return this.#change(this.#shares, topic, by);
+    if (!couldHear(topic) || isOfCommands(topic)) this.#change(this.#kinds, kindOf(topic), by);
+  }
+
+  #change(counts: Map<string, number>, name: string, by: 1 | -1): void {
+    const before = counts.get(name) ?? 0;
+    if (before + by > 0) counts.set(name, before + by);
+    else counts.delete(name);
     if (before === 0 || before + by === 0) this.#tell();
   }
 
@@ -160,22 +212,25 @@ export class Neighbours implements NeighbourEars {
   }
 
   #interests(): Interests {
+    // Of sessions that are connected here: what is kept for others is the store's to hand out.
     const lane = [...this.#listeners.filtersOf((clientId) => !clientId.startsWith('\0'))];
     const other = this.#kinds.size > mostKinds ? ['#'] : [...this.#kinds.keys()];
-    return { lane, other };
+    return { lane, other, shares: [...this.#shares.keys()].slice(0, mostKinds) };
   }
 }
 
-const matchesAny = (filters: readonly (readonly string[])[], levels: readonly string[]): boolean =>
+const matchesAny = (filters: readonly Filter[], levels: Filter): boolean =>
   filters.some((filter) => filterMatches(filter, levels));
 
 /** A device's own topics are of one kind, whosever they are: thousands of devices listen to a handful of kinds. */
 export function kindOf(filter: string): string {
   const levels = filter.split('/');
-  const at = levels[0] === '$share' ? 2 : 0;
-  if (levels[at] === 'devices' && levels.length > at + 1) levels[at + 1] = '+';
-  return levels.slice(at).join('/');
+  if (levels[0] === 'devices' && levels.length > 1) levels[1] = '+';
+  return levels.join('/');
 }
+
+/** A device's own commands: replies to them are heard by the lane's listeners, commands themselves by no listener of it. */
+const isOfCommands = (filter: string): boolean => filter.split('/', 3)[2] === 'commands';
 
 function carried(packet: CarriedPacket): CarriedPacket {
   const { cmd, topic, payload, qos, retain, dup, properties } = packet;

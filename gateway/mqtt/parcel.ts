@@ -19,6 +19,10 @@ export interface BrokerPacket {
   readonly brokerCounter: number;
   /** In a session's store: the packet id under which it was sent. */
   readonly messageId?: number;
+  /** Which shared subscriptions are served by this process, by their whole names; all of them when absent. */
+  readonly shares?: readonly string[];
+  /** Which are served elsewhere. */
+  readonly sharesElsewhere?: readonly string[];
 }
 
 /** A message, once for all who get it. */

@@ -1,7 +1,8 @@
 /**
  * Shared subscriptions (MQTT 5, section 4.8.2): of the members of a group one gets each message. Those that are gone,
  * that may not hear it or for which too much is waiting are passed over; what a member leaves unacknowledged goes to
- * another. A group is of one gateway process.
+ * another. Of a
+ * group at several processes that are neighbours, one process gives each message.
  */
 import { FilterTree } from './filter-tree.ts';
 import type { Grant, Message, Parcel } from './parcel.ts';
@@ -72,10 +73,14 @@ export class Shares {
     }
   }
 
-  /** Hands a message to one member of every group that matches. */
+  /** Hands a message to one member of every group that matches and is served here. */
   deliver(message: Message): void {
     if (this.#shares.size === 0) return;
-    this.#tree.match(message.topic, (share) => this.#give(share, message));
+    const { shares, sharesElsewhere } = message.packet;
+    this.#tree.match(message.topic, (share) => {
+      if (shares?.includes(share.name) === false || sharesElsewhere?.includes(share.name)) return;
+      this.#give(share, message);
+    });
   }
 
   #give(share: Share, message: Message): void {

@@ -15,7 +15,13 @@ export function peerBehind(
       if (method === 'name') return self.name;
       // Nothing that JavaScript itself asks of an object is a question; least of all whether it is a promise.
       if (typeof method !== 'string' || method === 'then' || method in Object.prototype) return undefined;
-      const known = methods.get(method) ?? ((...args: readonly unknown[]) => relay(method, args));
+      const ask = (...args: readonly unknown[]) => {
+        const answer = relay(method, args);
+        // Some methods tell, and nobody waits for what they return: then a process that is gone is no error.
+        answer.catch(() => {});
+        return answer;
+      };
+      const known = methods.get(method) ?? ask;
       methods.set(method, known);
       return known;
     },

@@ -14,8 +14,13 @@ export function shareOf(settings: GatewaySettings, workers: number): GatewaySett
   const { limits, mqtt, https, spool } = settings;
   return {
     ...settings,
-    mqtt: { ...mqtt, maxSessions: part(mqtt.maxSessions), maxRenewals: part(mqtt.maxRenewals) },
-    https: { ...https, maxEnrollUnderway: part(https.maxEnrollUnderway) },
+    mqtt: {
+      ...mqtt,
+      maxSessions: part(mqtt.maxSessions),
+      maxRenewals: part(mqtt.maxRenewals),
+      maxReplies: part(mqtt.maxReplies),
+    },
+    https: { ...https, maxEnrollUnderway: part(https.maxEnrollUnderway), maxPolls: part(https.maxPolls) },
     spool: { ...spool, maxSize: part(spool.maxSize) },
     limits: {
       ...limits,
@@ -29,6 +34,8 @@ export function shareOf(settings: GatewaySettings, workers: number): GatewaySett
       handshakes: Math.max(4, part(limits.handshakes)),
       handshakeQueue: Math.max(4, part(limits.handshakeQueue)),
       enrollRatePerAddress: ofAddress(limits.enrollRatePerAddress),
+      // A device comes in at any of them: what counts its connects counts a part of them, more or less.
+      flappingConnects: ofAddress(limits.flappingConnects),
       maxIntroductions: part(limits.maxIntroductions),
       strangersPerAddress: ofAddress(limits.strangersPerAddress),
       journalSize: part(limits.journalSize),

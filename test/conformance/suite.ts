@@ -6,7 +6,7 @@ import { type Finished, runCases } from './run.ts';
 import type { Peer } from './scene.ts';
 import { keyOf } from './statement.ts';
 
-/** Defines the tests of a server. What is expected to fail must fail. */
+/** Defines the tests of a server. What is expected to fail must fail, and no case may find itself idle. */
 export function conformance(name: Peer['name'], start: () => Promise<Peer>): void {
   const known = new Map(expected.filter(({ peer }) => peer === name).map((each) => [keyOf(each), each]));
   let peer: Peer;
@@ -19,11 +19,13 @@ export function conformance(name: Peer['name'], start: () => Promise<Peer>): voi
 
   for (const each of cases) {
     const key = keyOf(each);
-    const why = known.get(key)?.why;
+    const { why, result } = known.get(key) ?? {};
     test(`[${each.clause}] ${key.split(' ')[1]} ${each.promise}${why ? `: not so, ${why}` : ''}`, () => {
       const { outcome } = finished.get(key)!;
-      if (why !== undefined) return expect(outcome.result, 'take the line out of expected.ts').toBe('failed');
+      if (result !== undefined)
+        return expect(outcome.result, 'take the line out of expected.ts').toBe(result);
       if (outcome.result === 'failed') throw outcome.error;
+      expect(outcome.result).toBe('passed');
     });
   }
 }

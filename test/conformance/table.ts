@@ -31,9 +31,7 @@ export function rowsOf(version: Version, fleetgate: Words, mosquitto: Words): Ro
       const { says, why } = others.get(key)!;
       return { clause, says, fleetgate: '–', mosquitto: '–', remark: why };
     }
-    const remark = expected
-      .filter((each) => keyOf(each) === key)
-      .map(({ peer, why, owner }) => `${peer}: ${why}${owner ? ' (under way)' : ''}`);
+    const remark = expected.filter((each) => keyOf(each) === key).map(({ peer, why }) => `${peer}: ${why}`);
     return {
       clause,
       says: promise,
@@ -71,7 +69,7 @@ ${summary.join('\n')}
 
 ## What failed at first
 
-${atFirst.mended.map(({ clauses, what }) => `- ${what} (${clauses.join(', ')})`).join('\n')}
+${atFirst.mended.map(({ clauses, what }) => `- ${what} (${clauses.join(', ')}).`).join('\n')}
 
 ${sections.join('\n')}`;
 }

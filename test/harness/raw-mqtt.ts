@@ -30,7 +30,7 @@ export class RawMqtt implements Disposable {
     who: Credentials,
     port: number,
     version: 4 | 5 = 5,
-    options: ConnectionOptions = {},
+    options: ConnectionOptions & { localAddress?: string } = {},
   ): Promise<RawMqtt> {
     const identity = 'key' in who ? { key: who.key, cert: who.certificate } : {};
     const socket = tls.connect({ host: '127.0.0.1', port, ca: who.ca, ...identity, ...options });
@@ -45,8 +45,9 @@ export class RawMqtt implements Disposable {
     port: number,
     version: 4 | 5 = 5,
     connect: Partial<IConnectPacket> = {},
+    options: ConnectionOptions & { localAddress?: string } = {},
   ): Promise<RawMqtt> {
-    const raw = await RawMqtt.open(who, port, version);
+    const raw = await RawMqtt.open(who, port, version, options);
     raw.send(connectBytes(who.id, version, connect));
     const connack = await raw.next('connack');
     const code = version === 5 ? connack.reasonCode : connack.returnCode;

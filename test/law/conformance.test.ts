@@ -41,13 +41,17 @@ test('the page is what its own results make of the cases', () => {
   expect(countOf(fleetgate.values())).toMatch(/^\d+ of \d+$/);
 });
 
-test('a "no" on the page is expected, and what is expected is a "no"', () => {
+const words = { failed: 'no', 'not applicable': 'n/a' } as const;
+
+test('a "no" and an "n/a" on the page are expected, and what is expected is on the page', () => {
   for (const [peer, column] of [['Fleetgate', 'fleetgate'] as const, ['mosquitto', 'mosquitto'] as const]) {
-    const denied = [...shown(column)].filter(([, word]) => word === 'no').map(([key]) => key);
+    const denied = [...shown(column)]
+      .filter(([, word]) => word === 'no' || word === 'n/a')
+      .map((each) => each.join());
     expect(denied.sort(), peer).toEqual(
       expected
         .filter((each) => each.peer === peer)
-        .map(keyOf)
+        .map((each) => `${keyOf(each)},${words[each.result]}`)
         .sort(),
     );
   }

@@ -15,7 +15,7 @@ const [here, there] = ['127.0.1.1', '127.0.2.1'];
 
 /** Connects from an address of the loopback network; the older session ends. */
 async function from(house: House, device: DeviceIdentity, localAddress: string): Promise<RawMqtt> {
-  const raw = await RawMqtt.open(device, house.port('mqtts'), 5, { localAddress } as object);
+  const raw = await RawMqtt.open(device, house.port('mqtts'), 5, { localAddress });
   raw.send(connectBytes(device.id, 5));
   await raw.next('connack');
   return raw;
@@ -123,7 +123,7 @@ test('quarantine: both are out and told why, neither may enroll anew, and enabli
   for (let turn = 0; turn < 200; turn++) {
     const raw = await RawMqtt.open(device, house.port('mqtts'), 5, {
       localAddress: turn % 2 ? there : here,
-    } as object);
+    });
     raw.send(connectBytes('pump', 5));
     const { reasonCode } = await raw.next('connack');
     if (reasonCode === 0x8a) break;

@@ -63,7 +63,7 @@ test('handshakes and handshakeQueue: hundreds of stalled handshakes of one addre
   expect(await gauge('handshakes_under_way')).toBeLessThanOrEqual(8);
   expect(await gauge('handshakes_waiting')).toBeLessThanOrEqual(8);
   const begun = performance.now();
-  using raw = await RawMqtt.open(device, house.port('mqtts'), 5, { localAddress: '127.0.1.7' } as object);
+  using raw = await RawMqtt.open(device, house.port('mqtts'), 5, { localAddress: '127.0.1.7' });
   expect(performance.now() - begun).toBeLessThan(1_000);
   expect(raw.closed).toBe(false);
   expect(await gauge('handshakes_dropped_total')).toBeGreaterThan(100);

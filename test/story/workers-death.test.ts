@@ -93,13 +93,15 @@ test('one worker empties the spools that three have left', { timeout: 120_000 },
   const dir = await mkdtemp(join(tmpdir(), 'house-'));
   const received: string[] = [];
   let open = false;
-  const backend = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    if (open) {
-      for (const event of JSON.parse(Buffer.concat(chunks).toString())) received.push(event.data.mark);
-    }
-    response.writeHead(open ? 202 : 503).end();
+  const backend = createServer((request, response) => {
+    let body = '';
+    request.setEncoding('utf8').on('data', (text) => {
+      body += text;
+    });
+    request.on('end', () => {
+      if (open) for (const event of JSON.parse(body)) received.push(event.data.mark);
+      response.writeHead(open ? 202 : 503).end();
+    });
   });
   backend.listen(0, '127.0.0.1');
   await once(backend, 'listening');

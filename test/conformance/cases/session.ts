@@ -97,7 +97,7 @@ export const session: Case[] = [
     assert.equal((await s.keep('c')).connack.sessionPresent, false);
     await away.leave();
     const speaker = await s.connect();
-    for (let round = 0; round < 12; round++) await speaker.quiet('publish');
+    for (let round = 0; round < 24; round++) await speaker.quiet('publish');
     assert.equal((await s.keep('b')).connack.sessionPresent, false);
   }),
   ...both(

@@ -43,6 +43,7 @@ function queueOf(limits: { handshakes?: number; handshakeQueue?: number } = {}) 
         visitor.begun = true;
       },
       late: () => {},
+      dropped: () => {},
     });
     if (speaks) visitor.speak();
     return visitor;

@@ -6,8 +6,7 @@ import { Fault } from '#common/fault.ts';
 import { parseDeviceId } from '#common/identity.ts';
 import { silentLog } from '#common/log.ts';
 import { openMetrics } from '#common/metrics.ts';
-import { CloneWatch } from '../../../../gateway/limits/clone-watch.ts';
-import type { Session } from '../../../../gateway/sessions/session.ts';
+import { CloneWatch, type Visit } from '../../../../gateway/limits/clone-watch.ts';
 import { eventually } from '../../../harness/eventually.ts';
 import { StillClock } from '../../../harness/still-clock.ts';
 
@@ -26,10 +25,10 @@ function watchOf(more: { sequence?: string; quarantine?: boolean; size?: number 
   const session = (address: string) =>
     ({
       peer: { address },
-      entry: { device: 'd' },
+      entry: { device: parseDeviceId('d') },
       connectedAtMs: clock.now(),
       lastHeardMs: clock.elapsed(),
-    }) as unknown as Session;
+    }) satisfies Visit;
   /** Sessions that end each other, ten seconds apart. */
   const fight = async (...addresses: string[]) => {
     let older = session(addresses[0]!);
@@ -86,23 +85,23 @@ test('while the registry is away a suspicion is kept, and reported when it is ba
 test('a sequence that goes back elsewhere is reported; without a name nothing is counted', async () => {
   const device = parseDeviceId('d');
   const { watch, reports } = watchOf({ sequence: 'sequence' });
-  watch.counted(device, { address: real } as never, '50000');
-  watch.counted(device, { address: real } as never, '50001');
-  watch.counted(device, { address: clone } as never, 'no number');
+  watch.counted(device, { address: real }, '50000');
+  watch.counted(device, { address: real }, '50001');
+  watch.counted(device, { address: clone }, 'no number');
   expect(reports).toEqual([]);
-  watch.counted(device, { address: clone } as never, '40000');
+  watch.counted(device, { address: clone }, '40000');
   await eventually(() => expect(reports).toHaveLength(1));
   expect(reports[0]).toMatchObject({ reason: 'sequence', score: 3 });
   const off = watchOf();
-  off.watch.counted(device, { address: real } as never, '50000');
-  off.watch.counted(device, { address: clone } as never, '40000');
+  off.watch.counted(device, { address: real }, '50000');
+  off.watch.counted(device, { address: clone }, '40000');
   expect(off.reports).toEqual([]);
 });
 
 test('of a bounded number of devices is known how far they have counted', async () => {
   const { watch, reports } = watchOf({ sequence: 'sequence', size: 10 });
-  watch.counted(parseDeviceId('d'), { address: real } as never, '50000');
-  for (let n = 0; n < 10; n++) watch.counted(parseDeviceId(`d${n}`), { address: real } as never, '50000');
-  watch.counted(parseDeviceId('d'), { address: clone } as never, '40000');
+  watch.counted(parseDeviceId('d'), { address: real }, '50000');
+  for (let n = 0; n < 10; n++) watch.counted(parseDeviceId(`d${n}`), { address: real }, '50000');
+  watch.counted(parseDeviceId('d'), { address: clone }, '40000');
   expect(reports).toEqual([]);
 });

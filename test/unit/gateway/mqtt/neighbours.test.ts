@@ -59,7 +59,7 @@ test('a thousand devices that listen to their own topics are one kind', async ()
   const { mq, told, known } = broker();
   for (let n = 0; n < 1_000; n++) mq.on(`devices/pump-${n}/commands/#`, listener);
   await turn();
-  expect(told).toEqual([{ lane: [], other: ['devices/+/commands/#'] }]);
+  expect(told).toEqual([{ lane: [], other: ['devices/+/commands/#'], shares: [] }]);
   known();
   // One less is no news; the last is.
   mq.removeListener('devices/pump-0/commands/#', listener);
@@ -67,7 +67,7 @@ test('a thousand devices that listen to their own topics are one kind', async ()
   expect(told).toHaveLength(1);
   for (let n = 1; n < 1_000; n++) mq.removeListener(`devices/pump-${n}/commands/#`, listener);
   await turn();
-  expect(told.at(-1)).toEqual({ lane: [], other: [] });
+  expect(told.at(-1)).toEqual({ lane: [], other: [], shares: [] });
 });
 
 test('a subscription is in force when the neighbours know, not before', async () => {
@@ -87,13 +87,14 @@ test('a subscription is in force when the neighbours know, not before', async ()
   expect(done).toBe(3);
 });
 
-test('listeners of the lane are told one by one, those of sessions that are away too', async () => {
+test('listeners of the lane are told one by one, but for what the store keeps', async () => {
   const { mq, listeners, told } = broker();
   listeners.add('dashboard', 'devices/+/telemetry/#');
   listeners.add('twin', 'devices/pump-7/events');
+  listeners.replace('\0kept/away', ['devices/pump-8/events']);
   mq.on('devices/+/telemetry/#', listener);
   await turn();
-  expect(told.at(-1)).toEqual({ lane: ['devices/+/telemetry/#', 'devices/pump-7/events'], other: [] });
+  expect(told.at(-1)).toMatchObject({ lane: ['devices/+/telemetry/#', 'devices/pump-7/events'], other: [] });
 });
 
 test('more kinds than are told one by one are told as all', async () => {
@@ -101,13 +102,13 @@ test('more kinds than are told one by one are told as all', async () => {
   listeners.add('dashboard', 'devices/+/telemetry/#');
   for (let n = 0; n <= mostKinds; n++) mq.on(`plant/${n}`, listener);
   await turn();
-  expect(told.at(-1)).toEqual({ lane: ['devices/+/telemetry/#'], other: ['#'] });
+  expect(told.at(-1)).toMatchObject({ lane: ['devices/+/telemetry/#'], other: ['#'] });
 });
 
 test('a message is carried to those who listen, as it was published, and to nobody else', () => {
   const { mq, carried, emitted, ears } = broker();
-  ears.listens(1, { lane: ['devices/+/telemetry/#'], other: ['plant/+'] });
-  ears.listens(3, { lane: [], other: ['#'] });
+  ears.listens(1, { lane: ['devices/+/telemetry/#'], other: ['plant/+'], shares: [] });
+  ears.listens(3, { lane: [], other: ['#'], shares: [] });
   mq.emit(message('plant/alarms'));
   mq.emit(message('devices/pump/telemetry/fast'));
   mq.emit(message('devices/pump/state'));
@@ -123,7 +124,7 @@ test('a message is carried to those who listen, as it was published, and to nobo
 
 test('what is heard from a neighbour is not carried on; a neighbour that is gone is told nothing', () => {
   const { mq, carried, emitted, ears, listeners } = broker();
-  ears.listens(1, { lane: ['devices/+/events'], other: ['#'] });
+  ears.listens(1, { lane: ['devices/+/events'], other: ['#'], shares: [] });
   ears.hear(message('plant/alarms'));
   expect(carried).toEqual([]);
   expect(emitted).toHaveLength(1);
@@ -135,9 +136,41 @@ test('what is heard from a neighbour is not carried on; a neighbour that is gone
   expect(carried).toEqual([]);
 });
 
+test('of a share each message has one server: here when a member is here, else a neighbour, in turn', () => {
+  const { mq, carried, emitted, ears } = broker();
+  const [jobs, more] = ['$share/crew/plant/jobs', '$share/more/plant/+'];
+  ears.listens(1, { lane: [], other: [], shares: [jobs!, more!] });
+  ears.listens(2, { lane: [], other: ['plant/jobs'], shares: [jobs!] });
+  for (let n = 0; n < 2; n++) mq.emit(message('plant/jobs'));
+  const servers = carried.flatMap(({ to, packet }) => (packet.shares ?? []).map((name) => [name, to[0]]));
+  expect(servers.filter(([name]) => name === more)).toEqual([
+    [more, 1],
+    [more, 1],
+  ]);
+  expect(servers.filter(([name]) => name === jobs)).toHaveLength(2);
+  // Neighbour 2 has a listener of its own, and hears each of them once, whoever serves the share.
+  expect(carried.filter(({ to }) => to.includes(2))).toHaveLength(2);
+  // Nobody here serves what a neighbour does.
+  expect(emitted.map(({ sharesElsewhere }) => [...sharesElsewhere!].sort())).toEqual([
+    [jobs, more],
+    [jobs, more],
+  ]);
+  mq.on(jobs!, listener);
+  mq.emit(message('plant/jobs'));
+  expect(emitted.at(-1)!.sharesElsewhere).toEqual([more]);
+  expect(carried.slice(-2).map(({ to, packet }) => [to, packet.shares])).toEqual([
+    [[1], [more]],
+    [[2], undefined],
+  ]);
+  // What is heard serves what it was sent for.
+  ears.hear({ ...message('plant/jobs'), shares: [jobs!] });
+  ears.hear(message('plant/jobs'));
+  expect(emitted.slice(-2).map(({ shares }) => shares)).toEqual([[jobs], []]);
+});
+
 test('what the broker says to itself stays; what finds no room is counted', () => {
   const { mq, carried, ears, state } = broker();
-  ears.listens(1, { lane: [], other: ['#', '$SYS/#'] });
+  ears.listens(1, { lane: [], other: ['#', '$SYS/#'], shares: [] });
   mq.emit(message('$SYS/a/new/clients'));
   expect(carried).toEqual([]);
   state.room = false;
@@ -147,7 +180,6 @@ test('what the broker says to itself stays; what finds no room is counted', () =
 
 test.each([
   ['devices/pump-1/commands/#', 'devices/+/commands/#'],
-  ['$share/g/devices/pump-1/state', 'devices/+/state'],
   ['plant/+/state', 'plant/+/state'],
   ['devices', 'devices'],
   ['#', '#'],

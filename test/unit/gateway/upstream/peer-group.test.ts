@@ -22,6 +22,13 @@ test('every method is relayed by its name, also one that nobody has heard of her
   expect(later.offer).toBe(later.offer);
 });
 
+test('a method that only tells is no error when the process is gone', async () => {
+  const peer = peerBehind('north/1', () => Promise.reject(new Error('gone')));
+  peer.offer(null);
+  await new Promise((resolve) => setImmediate(resolve));
+  await expect(peer.live({ issuer: 'x' })).rejects.toThrow('gone');
+});
+
 test('a group answers as one: lists joined, numbers summed', async () => {
   const member = (count: number): GatewayPeer =>
     peerBehind('x', async (method) => (method === 'live' ? count : Array(count).fill(method)));

@@ -97,8 +97,8 @@ test('the newcomer waits until the former owner, and whom that one waits for, ha
 test('a session that came later is not meant by what was said before', async () => {
   const { one } = house();
   const [a, b] = [session('pump'), session('pump')];
-  one.claim(a.session, null);
-  one.claim(b.session, Promise.resolve());
+  void one.claim(a.session, null);
+  void one.claim(b.session, Promise.resolve());
   await one.displaced('pump', 1);
   expect(b.told).toEqual([]);
   await one.displaced('nobody', 1);
@@ -107,7 +107,7 @@ test('a session that came later is not meant by what was said before', async () 
 test('one that was displaced does not release what the newer has', async () => {
   const { one, two, owners, clock } = house();
   const [a, b] = [session('pump'), session('pump')];
-  one.claim(a.session, null);
+  void one.claim(a.session, null);
   void two.claim(b.session, null);
   a.close();
   one.release(a.session);

@@ -31,7 +31,7 @@ afterEach(async () => {
 test('what was announced is seen in the same turn, what nobody was told of in the next', async () => {
   using directory = FileDirectory.openElsewhere(store.path);
   const plant = parseFleetId('plant');
-  expect(directory.fleet(plant)).toEqual({ id: plant, graceMs: 5, skewMs: 6 });
+  expect(directory.fleet(plant)).toMatchObject({ id: plant, graceMs: 5, skewMs: 6 });
   expect(directory.role('device')).toEqual(deviceRole);
   expect(directory.find(parseFingerprint('a'.repeat(64)))).toBe(undefined);
 
