@@ -9,7 +9,7 @@ import type { CommandDesk } from '../commands/desk.ts';
 import type { Place, Taker } from '../commands/taker.ts';
 import { commandTopic, responseTopic } from './command-topic.ts';
 import type { Tongue } from './dialect.ts';
-import type { Dispatch, Ending } from './outbound.ts';
+import type { Dispatch, Ending } from './dispatch.ts';
 import type { Properties } from './properties.ts';
 import { noIdentifiers, publishBytes } from './publish-packet.ts';
 import type { Speaker } from './speaker.ts';

@@ -6,12 +6,13 @@
 import { Fault } from '#common/fault.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { pubrel, pubrelOfUnknown } from './answers.ts';
+import { type Dispatch, dispatched, type Ended } from './dispatch.ts';
 import { Fifo } from './fifo.ts';
 import { type Flight, stepAfter } from './flight.ts';
-import { brokerIds, dispatchIds, PacketIds } from './packet-ids.ts';
-import { ownMessage, type Parcel } from './parcel.ts';
-import type { Properties } from './properties.ts';
-import { noIdentifiers, publishBytes } from './publish-packet.ts';
+import { Outlet } from './outlet.ts';
+import { firstDispatchId, lastId, mostInFlight, PacketIds } from './packet-ids.ts';
+import type { Parcel } from './parcel.ts';
+import { packetOf } from './parcel-packet.ts';
 import type { StoredSession } from './stored-session.ts';
 
 /** The connection, as what leaves by it sees it. */
@@ -39,34 +40,11 @@ export interface OutboundParts {
   readonly metrics: Pick<Metrics, 'messagesMissedTotal' | 'messagesWithheldTotal'>;
 }
 
-/** A message from beside the broker: QoS 1, not retained. */
-export interface Dispatch {
-  readonly topic: string;
-  readonly payload: Buffer;
-  readonly properties?: Properties;
-  /** Of the subscriptions by which it is sent. */
-  readonly identifiers?: readonly number[];
-  /** The packet id under which the same session has been sent it before: it goes again under the same, marked DUP. */
-  readonly again?: number;
-  /** It is on its way, under this packet id. */
-  readonly sent?: (packetId: number) => void;
-}
-
-/**
- * How a dispatch ended: the client has it; it answered with a reason code of 0x80 or more (section 3.4.2.1); it was not
- * sent since the client takes no packet that long [MQTT-3.1.2-25]; or the connection ended first.
- */
-export type Ending = 'acknowledged' | 'refused' | 'too-large' | 'closed';
-
-export type Ended = (ending: Ending, reasonCode: number) => void;
-
-/** So many bytes are put together before they are written. */
-const writeBytes = 16 * 1024;
-
 export class Outbound {
   readonly #host: OutboundHost;
   readonly #parts: OutboundParts;
-  readonly #ids = new PacketIds();
+  readonly #brokerIds = new PacketIds(1, firstDispatchId - 1);
+  readonly #dispatchIds = new PacketIds(firstDispatchId, lastId);
   /** QoS 0 that waits for the client to read. */
   readonly #fleeting = new Fifo<Parcel>();
   /** QoS 1 and 2 that wait for that, or for acknowledgements of others. */
@@ -79,8 +57,7 @@ export class Outbound {
   /** Given to `send` and not pushed yet. */
   #announced = 0;
   #session: StoredSession | null = null;
-  #out: Buffer[] = [];
-  #outBytes = 0;
+  readonly #outlet: Outlet;
   #awaitsEase = false;
   #whenRoom: (() => void)[] = [];
   #closed = false;
@@ -88,6 +65,9 @@ export class Outbound {
   constructor(host: OutboundHost, parts: OutboundParts) {
     this.#host = host;
     this.#parts = parts;
+    this.#outlet = new Outlet((bytes) => {
+      if (!this.#closed) host.write(bytes);
+    });
   }
 
   /** Parcels that wait for their turn or their acknowledgement. */
@@ -127,22 +107,7 @@ export class Outbound {
 
   /** Sends a QoS 1 PUBLISH when its turn comes. `ended` is called once, never before this returns. */
   send(dispatch: Dispatch, ended: Ended): void {
-    const { topic, payload, properties, identifiers = noIdentifiers, again, sent } = dispatch;
-    const parcel: Parcel = {
-      message: ownMessage(topic, payload, properties),
-      qos: 1,
-      retain: false,
-      identifiers,
-      stored: false,
-      again,
-      judged: true,
-      sent,
-      ended: (ending, reasonCode) => {
-        // It neither expires here nor is judged here.
-        ended(ending === 'expired' || ending === 'denied' ? 'closed' : ending, reasonCode);
-        return false;
-      },
-    };
+    const parcel = dispatched(dispatch, ended);
     this.#announced += 1;
     queueMicrotask(() => {
       this.#announced -= 1;
@@ -165,8 +130,9 @@ export class Outbound {
       this.#session!.overflow(parcel);
       return;
     } else {
-      parcel.ended?.('closed', 0, false);
-      return void this.#host.end(overQueue(this.#parts.settings.maxQueuedSize), { silence: false });
+      // First the end, so that nobody takes this one for somebody to hand it to.
+      void this.#host.end(overQueue(this.#parts.settings.maxQueuedSize), { silence: false });
+      return void parcel.ended?.('closed', 0, false);
     }
     this.#queuedBytes = waits;
     this.begin();
@@ -175,9 +141,18 @@ export class Outbound {
   /** Sends what may be sent; to be called when CONNACK has left. */
   begin(): void {
     if (!this.#host.greeted) return;
-    while (this.#fleeting.length > 0 && !this.#blocked) this.#board(this.#next(this.#fleeting));
-    while (this.#lasting.length > 0 && this.#hasQuota && !this.#blocked)
-      this.#board(this.#next(this.#lasting));
+    // By turns: neither is to wait for the other when the client reads slowly.
+    for (let moved = true; moved; ) {
+      moved = false;
+      if (this.#fleeting.length > 0 && !this.#blocked) {
+        this.#board(this.#next(this.#fleeting));
+        moved = true;
+      }
+      if (this.#lasting.length > 0 && this.#hasQuota && !this.#blocked) {
+        this.#board(this.#next(this.#lasting));
+        moved = true;
+      }
+    }
     if (this.#lasting.length === 0 && !this.#closed) this.#session?.refill(this);
     if (this.#whenRoom.length > 0 && this.hasRoom) this.#release();
   }
@@ -188,19 +163,19 @@ export class Outbound {
     const step = stepAfter(flight, type, reasonCode);
     if (step === null) {
       // One that nobody knows is answered all the same, or the client would keep it for ever (section 3.6.2.1).
-      if (type === 5) this.#write(pubrelOfUnknown(packetId, this.#host.version));
+      if (type === 5) this.#outlet.send(pubrelOfUnknown(packetId, this.#host.version));
       return false;
     }
     if (step === 'pubcomp') {
       const isFirst = flight!.step === 'pubrec';
       flight!.step = step;
       const noted = isFirst && flight!.stored ? this.#session!.queue.releasing(packetId) : null;
-      if (noted === null) this.#write(pubrel(packetId));
+      if (noted === null) this.#outlet.send(pubrel(packetId));
       // What the store could not note is sent again after a reconnect, as it stands there.
       else
         void noted.then(
-          () => this.#write(pubrel(packetId)),
-          () => this.#write(pubrel(packetId)),
+          () => this.#outlet.send(pubrel(packetId)),
+          () => this.#outlet.send(pubrel(packetId)),
         );
       return true;
     }
@@ -223,7 +198,7 @@ export class Outbound {
       counted: false,
       bytes: null,
     });
-    this.#write(pubrel(packetId));
+    this.#outlet.send(pubrel(packetId));
   }
 
   /** The connection is over. What was not acknowledged is told to whoever sent it. */
@@ -245,7 +220,7 @@ export class Outbound {
   }
 
   get #hasQuota(): boolean {
-    return this.#unacknowledged < this.#host.outboundMaximum;
+    return this.#unacknowledged < this.#host.outboundMaximum && this.#flights.size < mostInFlight;
   }
 
   /** Whether the client does not read; when it does again, what waits goes on. */
@@ -277,14 +252,18 @@ export class Outbound {
   /** Gives a parcel its packet id and sends it, or drops what is not to be sent. */
   #board(parcel: Parcel): void {
     const packetId = parcel.qos === 0 ? 0 : this.#takeId(parcel);
-    const bytes = this.#bytesOf(parcel, packetId);
+    const { version, maximumPacketSize } = this.#host;
+    const mayHear = parcel.judged === true || this.#host.mayHear(parcel.message.topic);
+    const bytes = mayHear
+      ? packetOf(parcel, packetId, version, maximumPacketSize, this.#parts.clock)
+      : 'denied';
     if (typeof bytes === 'string') {
       if (bytes !== 'denied') this.#parts.metrics.messagesWithheldTotal.inc({ reason: bytes });
       parcel.ended?.(bytes, 0, false);
       if (parcel.stored && parcel.qos > 0) this.#session!.forget(parcel, packetId);
       return;
     }
-    if (parcel.qos === 0) return this.#write(bytes);
+    if (parcel.qos === 0) return this.#outlet.send(bytes);
     const { stored } = parcel;
     const step = parcel.qos === 1 ? 'puback' : 'pubrec';
     const flight: Flight = { packetId, parcel, stored, step, counted: true, bytes };
@@ -304,12 +283,13 @@ export class Outbound {
     // A message that the store does not know (it was subscribed to a moment ago) is sent all the same, and not kept.
     this.#session!.queue.sending(parcel.message.packet, packetId).then(go, () => {
       flight.stored = false;
+      this.#session!.landed(parcel);
       go();
     });
   }
 
   #takeOff(flight: Flight): void {
-    this.#write(flight.bytes!);
+    this.#outlet.send(flight.bytes!);
     flight.bytes = null;
     flight.parcel!.sent?.(flight.packetId);
   }
@@ -331,49 +311,8 @@ export class Outbound {
   /** There is one: fewer are in flight than there are. */
   #takeId({ again, judged }: Parcel): number {
     if (again !== undefined && !this.#flights.has(again)) return again;
-    return this.#ids.take(judged ? dispatchIds : brokerIds, (packetId) => this.#flights.has(packetId));
-  }
-
-  /** The packet, or why it is not sent. */
-  #bytesOf(parcel: Parcel, packetId: number): Buffer | 'denied' | 'expired' | 'too-large' {
-    const { message, qos, retain, identifiers, again, judged } = parcel;
-    const { topic, payload, expiresAtMs } = message;
-    if (!judged && !this.#host.mayHear(topic)) return 'denied';
-    let { properties } = message;
-    if (expiresAtMs !== Number.POSITIVE_INFINITY) {
-      const leftMs = expiresAtMs - this.#parts.clock.now();
-      if (leftMs <= 0) return 'expired';
-      properties = { ...properties, messageExpiry: Math.ceil(leftMs / 1000) }; // [MQTT-3.3.2-6]
-    }
-    const publish = {
-      topic,
-      payload,
-      qos,
-      retain,
-      duplicate: again !== undefined && again === packetId, // [MQTT-3.3.1-1]
-      packetId,
-      properties,
-      subscriptionIdentifiers: identifiers,
-    };
-    const bytes = publishBytes(publish, this.#host.version);
-    return bytes.length > this.#host.maximumPacketSize ? 'too-large' : bytes;
-  }
-
-  /** What is sent within one turn goes in one write. */
-  #write(bytes: Buffer): void {
-    if (this.#closed) return;
-    if (this.#outBytes === 0) queueMicrotask(() => this.#flush());
-    this.#out.push(bytes);
-    this.#outBytes += bytes.length;
-    if (this.#outBytes >= writeBytes) this.#flush();
-  }
-
-  #flush(): void {
-    if (this.#outBytes === 0 || this.#closed) return;
-    const bytes = this.#out.length === 1 ? this.#out[0]! : Buffer.concat(this.#out, this.#outBytes);
-    this.#out = [];
-    this.#outBytes = 0;
-    this.#host.write(bytes);
+    const ids = judged ? this.#dispatchIds : this.#brokerIds;
+    return ids.take((packetId) => this.#flights.has(packetId));
   }
 }
 

@@ -3,28 +3,33 @@
  * that ids which a stored session has written down are never taken by somebody else meanwhile.
  */
 
-export interface IdRange {
-  readonly first: number;
-  readonly last: number;
-}
-
-export const brokerIds: IdRange = { first: 1, last: 0xbfff };
-export const dispatchIds: IdRange = { first: 0xc000, last: 0xffff };
-
 export class PacketIds {
-  readonly #next = new Map<IdRange, number>();
+  readonly #first: number;
+  readonly #last: number;
+  #next: number;
 
-  /** The next id of the range that is not used; 0 when all are. */
-  take(range: IdRange, isUsed: (packetId: number) => boolean): number {
-    let packetId = this.#next.get(range) ?? range.first;
-    for (let tried = range.first; tried <= range.last; tried++) {
-      const following = packetId === range.last ? range.first : packetId + 1;
-      if (!isUsed(packetId)) {
-        this.#next.set(range, following);
-        return packetId;
-      }
-      packetId = following;
-    }
-    return 0;
+  constructor(first: number, last: number) {
+    this.#first = first;
+    this.#last = last;
+    this.#next = first;
+  }
+
+  /** The next id that is not used; there must be one. */
+  take(isUsed: (packetId: number) => boolean): number {
+    while (isUsed(this.#next)) this.#advance();
+    const packetId = this.#next;
+    this.#advance();
+    return packetId;
+  }
+
+  #advance(): void {
+    this.#next = this.#next === this.#last ? this.#first : this.#next + 1;
   }
 }
+
+/** Ids of what comes from beside the broker begin here; the broker's end before it. */
+export const firstDispatchId = 0xc000;
+export const lastId = 0xffff;
+
+/** Fewer than either range has. */
+export const mostInFlight = 16_000;

@@ -36,7 +36,6 @@ const plant = parseFleetId('plant');
 const entry = (more: Partial<DirectoryEntry> = {}): DirectoryEntry => ({
   fingerprint,
   serialNumber: 'a',
-  limits: null,
   device: pump,
   fleet: plant,
   certificateState: 'issued',
