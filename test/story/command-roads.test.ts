@@ -143,6 +143,20 @@ test('by HTTPS: what waits, what comes, what is acknowledged, and what is refuse
     ]);
 });
 
+test('an answer has https.maxPollCommands, and is waited for no longer than https.maxPollWait', async () => {
+  await using house = await TimedHouse.start({ 'https.maxPollCommands': 2, 'https.maxPollWait': '200ms' });
+  const { sent } = commandApi(() => house.api);
+  const device = await house.api.enroll('plant', 'meter');
+  await using meter = httpsOf(device, `https://127.0.0.1:${house.ports.https}`);
+  expect((await meter.call('GET', '/v1/commands?wait=1h')).body.commands).toEqual([]);
+  const ids = [await sent('meter'), await sent('meter'), await sent('meter')];
+  const idsOf = (commands: { id: string }[]) => commands.map(({ id }) => id);
+  const first = await meter.call('GET', '/v1/commands');
+  expect(idsOf(first.body.commands)).toEqual(ids.slice(0, 2));
+  const rest = await meter.call('GET', `/v1/commands?ack=${ids[0]},${ids[1]}`);
+  expect(idsOf(rest.body.commands)).toEqual(ids.slice(2));
+});
+
 test('a revocation ends a request that waits for commands', async () => {
   await using house = await TimedHouse.start();
   const device = await house.api.enroll('plant', 'meter');

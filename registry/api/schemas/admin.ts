@@ -5,18 +5,19 @@ import type { LineAsk } from '#common/contract/enrollment.ts';
 import { apiRoles } from '../../authority/api-tokens.ts';
 import { closed, fleetId, nullable, time, words } from './words.ts';
 
-const lineAsks: readonly LineAsk[] = [
-  'introduce',
-  'renew',
-  'est',
-  'staple',
-  'sighted',
-  'suspect',
-  'commands',
-  'commands-waiting',
-  'command-progress',
-  'command-reply',
-];
+/** Every question of a gateway: a record, so that the compiler names the one that is missing. */
+const lineAsks = Object.keys({
+  introduce: true,
+  renew: true,
+  est: true,
+  staple: true,
+  sighted: true,
+  suspect: true,
+  commands: true,
+  'commands-waiting': true,
+  'command-progress': true,
+  'command-reply': true,
+} satisfies Record<LineAsk, true>);
 
 const apiToken = {
   id: Type.String(),
