@@ -94,7 +94,7 @@ withPrograms(['python3'], 'sockets that are handed over', () => {
     }
     process.kill(second.pid, 'SIGTERM');
     expect(await line(/^ended /)).toBe('ended 0');
-  });
+  }, 120_000);
 });
 
 withPrograms(['python3'], 'sockets that are handed over to several workers', () => {
@@ -166,7 +166,7 @@ withPrograms(['systemd-socket-activate'], 'systemd', () => {
       await new Promise((resolve) => child.once('exit', resolve));
       await rm(dir, { recursive: true, force: true });
     }
-  });
+  }, 60_000);
 });
 
 test('the launcher says so when it would lose them', async () => {
