@@ -36,10 +36,9 @@ export class PeerGroup {
   constructor(name: string) {
     this.peer = peerBehind(name, async (method, args) => {
       const asked = [...this.#members].map((member) => {
-        const question = (member as unknown as Record<string, (...args: readonly unknown[]) => unknown>)[
-          method
-        ];
-        return question?.(...args);
+        // As a method of the member: what it asks about is its own.
+        const askable = member as unknown as Record<string, (...args: readonly unknown[]) => unknown>;
+        return askable[method]?.(...args);
       });
       return together(await Promise.all(asked));
     });

@@ -11,12 +11,10 @@ const lineAsks: readonly LineAsk[] = [
   'est',
   'staple',
   'sighted',
-  'suspect',
   'commands',
   'commands-waiting',
   'command-progress',
   'command-reply',
-  'suspect',
 ];
 
 const apiToken = {
