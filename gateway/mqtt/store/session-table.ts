@@ -100,6 +100,11 @@ export class SessionTable {
     });
   }
 
+  /** Processes that have connections, or had when they ended. */
+  processes(): string[] {
+    return this.#statements.processes.all();
+  }
+
   /** Ends what has expired; true when there may be more. */
   expire(nowMs: number): Promise<boolean> {
     return this.#commit.note(() => {
@@ -156,6 +161,12 @@ function prepare(db: Database.Database) {
         expiry_ms = excluded.expiry_ms, ends_ms = NULL`),
     away: db.prepare('UPDATE sessions SET process = NULL, expiry_ms = ?, ends_ms = ? WHERE client_id = ?'),
     abandon: db.prepare('UPDATE sessions SET process = NULL, ends_ms = ? + expiry_ms WHERE process = ?'),
+    processes: db
+      .prepare<[], string>(
+        `SELECT process FROM sessions WHERE process IS NOT NULL
+         UNION SELECT process FROM wills WHERE due_ms IS NULL`,
+      )
+      .pluck(),
     ended: db
       .prepare<[number, number], string>('SELECT client_id FROM sessions WHERE ends_ms <= ? LIMIT ?')
       .pluck(),
