@@ -24,7 +24,7 @@ test('every method is relayed by its name, also one that nobody has heard of her
 
 test('a method that only tells is no error when the process is gone', async () => {
   const peer = peerBehind('north/1', () => Promise.reject(new Error('gone')));
-  peer.offer(null);
+  void peer.offer(null);
   await new Promise((resolve) => setImmediate(resolve));
   await expect(peer.live({ issuer: 'x' })).rejects.toThrow('gone');
 });
