@@ -1,6 +1,7 @@
 /**
  * What falls to one of several workers of the limits that are meant for all of them. The system spreads connections over
- * the workers by a hash of addresses and ports, evenly but not exactly: what counts one address or network has a margin. Pure.
+ * the workers by a hash of addresses and ports, evenly but not exactly: what counts one address or network has a margin.
+ * Sessions, retained and stored messages are in one file of all of them: those limits are whole. Pure.
  */
 import type { GatewaySettings } from '../settings.ts';
 
@@ -16,7 +17,6 @@ export function shareOf(settings: GatewaySettings, workers: number): GatewaySett
     ...settings,
     mqtt: {
       ...mqtt,
-      maxSessions: part(mqtt.maxSessions),
       maxRenewals: part(mqtt.maxRenewals),
       maxReplies: part(mqtt.maxReplies),
     },

@@ -66,6 +66,22 @@ test('two that end each other again and again are reported once, with where and 
   expect((await metrics.clonesSuspectedTotal.get()).values[0]!.value).toBe(1);
 });
 
+test('what is remembered goes with the device from process to process', async () => {
+  const [here, there] = [watchOf(), watchOf()];
+  await here.fight(real, clone, real, clone);
+  const visit = { entry: { device: parseDeviceId('d') } };
+  const luggage = structuredClone(here.watch.pack(visit));
+  expect(here.watch.pack(visit)).toBe(null);
+  there.watch.unpack(visit.entry.device, luggage);
+  await there.fight(clone, real, clone);
+  await eventually(() => expect(there.reports).toHaveLength(1));
+  expect(here.reports).toEqual([]);
+  // Alone it would not have been enough.
+  const alone = watchOf();
+  await alone.fight(clone, real, clone);
+  expect(alone.reports).toEqual([]);
+});
+
 test('a device that takes over itself where it is, or moves once, is nobody’s business', async () => {
   const { fight, reports, metrics } = watchOf();
   await fight(real, real, real, real, real, '192.0.2.9:1', real, clone);

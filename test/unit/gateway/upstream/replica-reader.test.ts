@@ -36,6 +36,7 @@ const plant = parseFleetId('plant');
 const entry = (more: Partial<DirectoryEntry> = {}): DirectoryEntry => ({
   fingerprint,
   serialNumber: 'a',
+  limits: null,
   device: pump,
   fleet: plant,
   certificateState: 'issued',
@@ -47,7 +48,6 @@ const entry = (more: Partial<DirectoryEntry> = {}): DirectoryEntry => ({
   issuer: 'issuing',
   statusUntilMs: null,
   renewAfterMs: null,
-  limits: null,
   ...more,
 });
 
