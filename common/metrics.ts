@@ -64,6 +64,13 @@ export function openMetrics() {
       'messages_missed_total',
       'Messages of QoS 0 that a subscriber missed because too much was waiting to be read by it.',
     ),
+    messagesOverflowedTotal: counter(
+      'messages_overflowed_total',
+      'Messages of QoS 1 and 2 that a session missed because too many were stored for it.',
+    ),
+    sessionsKept: gauge('sessions_kept', 'Sessions that outlive their connections, here or away.', [], 'max'),
+    messagesQueued: gauge('messages_queued', 'Messages of QoS 1 and 2 stored for sessions.', [], 'max'),
+    messagesRetained: gauge('messages_retained', 'Retained messages.', [], 'max'),
     messagesWithheldTotal: counter(
       'messages_withheld_total',
       'Messages that were not sent to a subscriber: longer than it takes, or expired.',

@@ -1,5 +1,6 @@
 /** Builds the gateway: the only file of this tower that constructs. Opened in order, closed in reverse. */
 import type { Clock } from '#common/clock.ts';
+import type { Change } from '#common/contract/change.ts';
 import type { CommandOffer } from '#common/contract/command.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
 import type { Logger } from '#common/log.ts';
@@ -8,7 +9,7 @@ import { OpsDoor, type Probe } from '#common/ops-door.ts';
 import { DirectoryCorridor } from './admission/corridor.ts';
 import { Introduction } from './admission/introduction.ts';
 import { Journal } from './admission/journal.ts';
-import { mayRetain } from './admission/standing-right.ts';
+import { isGone, standingOf } from './admission/standing-right.ts';
 import { CommandDesk } from './commands/desk.ts';
 import { Replies } from './commands/replies.ts';
 import { ConnectLimits } from './door/connect-limits.ts';
@@ -21,6 +22,8 @@ import { Flapping } from './limits/flapping.ts';
 import { Meters } from './limits/meters.ts';
 import { MqttDoor } from './mqtt/door.ts';
 import type { NeighbourLine } from './mqtt/neighbours.ts';
+import { SessionStore } from './mqtt/store/session-store.ts';
+import { withdraw, withdrawGone } from './mqtt/store/withdrawal.ts';
 import { Eviction } from './revocation/eviction.ts';
 import { LocalGatewayPeer } from './revocation/gateway-peer.ts';
 import { type Ownership, soleOwner } from './sessions/ownership.ts';
@@ -97,7 +100,18 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     conduct: flapping && ((entry) => flapping.judge(entry)),
     maxLagMs: settings.upstream.maxLag,
   });
-  const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock });
+  const store = opened.use(
+    await SessionStore.open({
+      dataDir,
+      process: `gateway-${worker}`,
+      shared: workers > 1,
+      settings: settings.mqtt,
+      clock,
+      log,
+    }),
+  );
+  const withdrawn = (change: Change) => withdraw(store, change);
+  const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock, withdrawn });
   const { ask } = line;
   const commands = opened.use(new CommandDesk({ ask, clock, log }));
   const replies = new Replies({ ask, most: settings.mqtt.maxReplies });
@@ -106,6 +120,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const outlook = { directory, clock, maxLagMs: settings.upstream.maxLag };
   opened.defer(line.attach(new LocalGatewayPeer({ name, sessions, journal, eviction, outlook, takeOffer })));
   opened.defer(clock.every(expirySweepMs, () => eviction.sweep()));
+  await withdrawGone(store, (device) => isGone(directory, device));
 
   const limits = new ConnectLimits(settings.limits, clock);
   const tickets = company?.tickets ?? opened.use(new OwnTicketKeys(clock, settings.tls.ticketLifetime));
@@ -113,6 +128,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const handshakes = new HandshakeQueue({ limits: settings.limits, clock, onDropped });
   const { messageRatePatience: patienceMs, connections: size } = settings.limits;
   const clones = new CloneWatch({ settings: settings.clones, ask: line.ask, clock, log, metrics, size });
+  company?.ownership.packs((session) => clones.pack(session));
   const meters = new Meters({ clock, clones, patienceMs, size });
   const door = {
     host,
@@ -146,7 +162,8 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
       proxied: proxiedBy(settings.mqtt.proxy),
       intake,
       ask: line.ask,
-      mayRetain: (device, topic) => mayRetain(directory, device, topic),
+      store,
+      standing: (device) => standingOf(directory, device),
     }),
   );
   const https = opened.use(
@@ -165,6 +182,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   );
   const refresh = async () => {
     sessions.report(metrics);
+    mqtt.broker.report(metrics);
     metrics.handshakesUnderWay.set(handshakes.underWay);
     metrics.handshakesWaiting.set(handshakes.waiting);
     const lagMs = directory.lagMs();
@@ -173,6 +191,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   };
   const probes = {
     telemetry: () => telemetry.probe(),
+    sessions: () => store.probe(),
     directory: () =>
       directory.lagMs() <= settings.upstream.maxLag || 'the registry has not been heard for too long',
   };

@@ -53,6 +53,20 @@ export const mqttSettings = Section(
     ),
     maxSessionExpiry: Duration('1d', 'Longest that a session of a device that is away is kept.'),
     maxSessions: Count(100_000, 'Most sessions kept for devices that are away.'),
+    maxStoredMessages: Count(
+      1000,
+      'Most messages of QoS 1 and 2 stored for one session; it misses those that come when so many are.',
+    ),
+    maxStoredSize: Size(
+      '4MiB',
+      'Most bytes of messages stored for one session; it misses what does not fit.',
+    ),
+    maxRetainedMessages: Count(100_000, 'Most retained messages; more are refused.'),
+    maxRetainedSize: Size('64MiB', 'Most bytes of retained messages; more are refused.'),
+    maxStoreSize: Size(
+      '4GiB',
+      'Longest file of sessions, with what is stored for them; nothing that would not fit is acknowledged.',
+    ),
     maxRenewals: Count(500, 'Most renewals under way over all sessions; more are told to try again.'),
     maxCsrSize: Size('16KiB', 'Longest CSR of a renewal over a session, in DER.'),
     maxCommandsInFlight: Count(16, 'Most unacknowledged commands of one session.'),

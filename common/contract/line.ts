@@ -24,8 +24,9 @@ export interface GatewayPeer {
   /**
    * A command was committed: it goes to its device at once if that is here. Null: some may have been missed, so that the
    * gateway asks for everybody who listens. Nothing hangs on it but time: what is not delivered stays in the registry.
+   * Resolves when it was heard.
    */
-  offer(command: CommandOffer | null): void;
+  offer(command: CommandOffer | null): Promise<void>;
 }
 
 /** A certificate for the doors of a gateway or of the registry, with the key that belongs to it. PEM. */

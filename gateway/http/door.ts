@@ -63,10 +63,13 @@ export type HttpDoorOptions = Omit<
  */
 type Guest = () => HttpSession | Fault | Promise<HttpSession | Fault>;
 
+/** A connection, as its requests need it. */
 interface Arrived {
   readonly peer: Peer;
   readonly acceptedAtMs: number;
   readonly guest: Guest;
+  /** Requests that are not answered yet. */
+  underway: number;
 }
 
 /** How late a request that has run out of time may be noticed. */
@@ -104,14 +107,17 @@ export class HttpDoor implements AsyncDisposable {
         requireHostHeader: true,
         shouldUpgradeCallback: isForMqtt,
       },
-      (request, response) => void desk.serve(guests.get(request.socket)!, request, response),
+      (request, response) =>
+        void attend(guests.get(request.socket)!, (arrived) => desk.serve(arrived, request, response)),
     );
     // It never listens itself, and would not look after its deadlines without being told so.
     server.emit('listening');
     server.on('upgrade', (request, _stream, head) => {
       // Not the stream that comes with the event, which is one around the socket when there is a body.
       const socket = request.socket as TLSSocket;
-      const { peer, acceptedAtMs, guest } = guests.get(socket)!;
+      const { peer, acceptedAtMs, guest, underway } = guests.get(socket)!;
+      // Answers to what was asked before would come in the middle of its frames.
+      if (underway > 0) return void socket.destroy();
       void upgrade(request, socket, head, {
         origins: settings.origins,
         guest,
@@ -139,7 +145,7 @@ export class HttpDoor implements AsyncDisposable {
         if (agreedOnMqtt(socket)) return mqtt.take(socket, peer, acceptedAtMs);
         open.add(socket);
         socket.once('close', () => open.delete(socket));
-        guests.set(socket, { peer, acceptedAtMs, guest: guestOf(socket, peer, options) });
+        guests.set(socket, { peer, acceptedAtMs, guest: guestOf(socket, peer, options), underway: 0 });
         server.emit('connection', socket);
       },
     });
@@ -155,6 +161,12 @@ export class HttpDoor implements AsyncDisposable {
     await this.#mqtt.end();
     await this.#listener[Symbol.asyncDispose]();
   }
+}
+
+async function attend(arrived: Arrived, serve: (arrived: Arrived) => Promise<void>): Promise<void> {
+  arrived.underway += 1;
+  await serve(arrived);
+  arrived.underway -= 1;
 }
 
 /** Judged once, whatever comes of it; a socket that has closed while something was found out gets no session. */

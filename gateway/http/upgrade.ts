@@ -45,6 +45,7 @@ export function refusalOf(
 
 /** A page of this very host: then the browser has checked our certificate, and nobody else's script speaks. */
 const isSameHost = (origin: string, host: string | undefined): boolean =>
+  host !== undefined &&
   URL.canParse(origin) &&
   URL.canParse(`https://${host}`) &&
   new URL(origin).host === new URL(`https://${host}`).host;

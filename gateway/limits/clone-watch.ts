@@ -58,7 +58,7 @@ export class CloneWatch {
   }
 
   /** A session is about to end an older one of its client id. */
-  tookOver(older: Visit, newer: Visit): void {
+  tookOver(older: Omit<Visit, 'entry'>, newer: Visit): void {
     const { metrics, clock, settings } = this.#options;
     const nowMs = clock.now();
     const [by, of] = [placeOf(newer.peer, nowMs), placeOf(older.peer, older.connectedAtMs)];
@@ -69,6 +69,18 @@ export class CloneWatch {
     const silentMs = clock.elapsed() - (older.lastHeardMs ?? Number.NEGATIVE_INFINITY);
     const memory = afterTakeover(this.#memories.get(device) ?? null, { by, of, silentMs }, settings.halfLife);
     if (memory) this.#remember(device, memory, 'takeovers', by);
+  }
+
+  /** What is remembered of a device goes with its session to another process. Plain data; null when there is nothing. */
+  pack({ entry: { device } }: Pick<Visit, 'entry'>): unknown {
+    const memory = this.#memories.get(device) ?? null;
+    this.#memories.delete(device);
+    return memory;
+  }
+
+  /** What another process had packed. */
+  unpack(device: DeviceId, luggage: unknown): void {
+    if (luggage !== null) this.#memories.set(device, luggage as CloneMemory);
   }
 
   /** Whether devices count their messages. */

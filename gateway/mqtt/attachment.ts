@@ -2,10 +2,9 @@
 import type { Aedes, Client } from 'aedes';
 import type { Rights } from '../sessions/rights.ts';
 import type { BrokerLink } from './broker-link.ts';
+import type { BrokerStore, StoredSubscription } from './broker-store.ts';
 import type { Exchange } from './exchange.ts';
 import type { Listeners } from './listeners.ts';
-import type { BrokerStore, StoredSubscription } from './mended-store.ts';
-import type { Retained } from './retained.ts';
 import { deliverRetained } from './retained-delivery.ts';
 import type { AskedSubscription } from './subscribe-packet.ts';
 import type { Subscriber, Subscription } from './subscriber.ts';
@@ -14,8 +13,6 @@ import { shareOf } from './topic.ts';
 /** A client of aedes with what we reach into. */
 export type LinkedClient = Client & {
   conn: BrokerLink;
-  will: unknown;
-  _will: unknown;
   subscriptions: Record<string, { qos: number }>;
   duplicates: object;
 };
@@ -25,16 +22,31 @@ export interface AttachmentParts {
   readonly listeners: Listeners;
   readonly exchange: Exchange;
   readonly store: BrokerStore;
-  readonly retained: Retained;
   readonly subscriber: Subscriber;
   readonly link: BrokerLink;
-  readonly client: LinkedClient;
-  readonly left: (kept: boolean) => void;
+  readonly events: AttachmentEvents;
+}
+
+/** How a session has left. */
+export interface Departure {
+  /** Whether its Will may leave. */
+  withWill: boolean;
+  /** Session expiry of its DISCONNECT, when it gave one. */
+  sessionExpirySeconds: number | undefined;
+}
+
+/** Told to the broker. */
+export interface AttachmentEvents {
+  /** Its Will is not to be published, whatever comes. */
+  dropWill(): void;
+  /** The connection is over. */
+  left(departure: Departure): void;
 }
 
 /** The front's hold on its session in the broker. */
 export class Attachment {
   readonly #parts: AttachmentParts;
+  readonly #departure: Departure = { withWill: true, sessionExpirySeconds: undefined };
   #over = false;
 
   constructor(parts: AttachmentParts) {
@@ -64,6 +76,10 @@ export class Attachment {
 
   qosOf(filter: string): 0 | 1 | 2 | undefined {
     return this.#parts.subscriber.subscriptions.get(filter)?.qos;
+  }
+
+  identifierOf(filter: string): number | undefined {
+    return this.#parts.subscriber.subscriptions.get(filter)?.identifier;
   }
 
   /** Subscribes to what was granted; `done` when it is in force. What is retained is sent after that. */
@@ -98,10 +114,9 @@ export class Attachment {
   }
 
   async #deliverRetained(wanted: readonly Subscription[]): Promise<void> {
-    const { aedes, store, retained, subscriber, link } = this.#parts;
+    const { aedes, store, subscriber, link } = this.#parts;
     const parts = {
       store,
-      mayDeliver: (topic: string) => retained.mayDeliver(topic),
       newName: () => ({
         brokerId: aedes.id,
         brokerCounter: ++(aedes as unknown as { counter: number }).counter,
@@ -134,45 +149,25 @@ export class Attachment {
   }
 
   /** The device said goodbye: its Will is dropped unless it asks for it (MQTT 5, section 3.14.2.1). */
-  disconnected({
-    withWill,
-    sessionExpirySeconds,
-  }: {
-    withWill: boolean;
-    sessionExpirySeconds: number | undefined;
-  }): void {
-    const client = this.#parts.client as unknown as {
-      _disconnected: boolean;
-      sessionExpiryInterval: number;
-      clean: boolean;
-    };
-    client._disconnected = !withWill;
-    if (sessionExpirySeconds === undefined) return;
-    client.sessionExpiryInterval = Math.min(client.sessionExpiryInterval, sessionExpirySeconds);
-    client.clean = client.sessionExpiryInterval === 0;
+  disconnected({ withWill, sessionExpirySeconds }: Departure): void {
+    this.#departure.sessionExpirySeconds = sessionExpirySeconds;
+    if (!withWill) this.silence();
   }
 
   /** No Will: neither now nor after a delay. */
   silence(): void {
-    const { client, aedes } = this.#parts;
-    client.will = null;
-    client._will = null;
-    const { id } = client;
-    const persistence = (aedes as unknown as { persistence: { delWill(of: object): Promise<unknown> } })
-      .persistence;
-    persistence.delWill({ id, brokerId: aedes.id }).catch(() => {
-      // There was none, or the store is gone with the process.
-    });
+    if (!this.#departure.withWill) return;
+    this.#departure.withWill = false;
+    this.#parts.events.dropWill();
   }
 
-  /** The connection is over. `kept` says whether the session may outlive it. */
-  leave(kept: boolean): void {
+  /** The connection is over. */
+  leave(): void {
     if (this.#over) return;
     this.#over = true;
-    const { link, exchange, subscriber, left } = this.#parts;
+    const { link, events } = this.#parts;
     link.destroy();
-    exchange.leave(subscriber, kept);
-    left(kept);
+    events.left(this.#departure);
   }
 }
 

@@ -3,7 +3,7 @@
  * The broker's CONNACK stays here; the front has its own.
  */
 import { Duplex } from 'node:stream';
-import type { StoredSubscription } from './mended-store.ts';
+import type { StoredSubscription } from './broker-store.ts';
 
 /** The front, as its link sees it. */
 export interface BrokerGuest {
@@ -17,17 +17,16 @@ export interface BrokerGuest {
 
 export class BrokerLink extends Duplex {
   readonly guest: BrokerGuest;
-  /** Whether the session was there before; the broker would say no to one that subscribes to nothing. */
-  readonly #present: boolean;
+  /** Whether the session was there before, by the store; the broker would say no to one that subscribes to nothing. */
+  present = false;
   /** A stored subscription of the session, one by one before it is welcome. */
   restored: ((stored: StoredSubscription) => void) | null = null;
   /** The broker's CONNACK, until it is whole. */
   #connack: Buffer | null = Buffer.alloc(0);
 
-  constructor(guest: BrokerGuest, present: boolean) {
+  constructor(guest: BrokerGuest) {
     super({ readableHighWaterMark: 16 * 1024, writableHighWaterMark: 64 * 1024, decodeStrings: true });
     this.guest = guest;
-    this.#present = present;
   }
 
   /** Hands a whole frame to the broker; copied, since the socket's buffer moves on. */
@@ -63,7 +62,7 @@ export class BrokerLink extends Duplex {
       return done();
     }
     this.#connack = null;
-    this.guest.welcome(this.#present);
+    this.guest.welcome(this.present);
     if (got.length === end) return done();
     this.guest.fromBroker(got.subarray(end), done);
   }

@@ -1,41 +1,53 @@
 /**
- * aedes, behind the front: sessions, subscriptions, retained messages, Wills and queues. The only file that imports it.
- * It sees CONNECTs of admitted devices and acknowledgements of what it sent; every other packet is read by the front and
- * reaches it as a call.
+ * aedes, behind the front: subscriptions, routing and queues. The only file that imports it. It sees CONNECTs of admitted
+ * devices and acknowledgements of what it sent; every other packet is read by the front and reaches it as a call. Sessions,
+ * their ends and their Wills are the store's: aedes is asked to keep nothing.
  */
 import { Aedes, type AedesPublishPacket, type Client, type Subscription } from 'aedes';
 import type { Cancel, Clock } from '#common/clock.ts';
+import type { DirectoryEntry } from '#common/contract/directory.ts';
+import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
+import type { Standing } from '../admission/standing-right.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
-import { Attachment, type LinkedClient } from './attachment.ts';
+import type { Intake } from '../telemetry/intake.ts';
+import { Attachment, type Departure, type LinkedClient } from './attachment.ts';
 import { type BrokerGuest, BrokerLink } from './broker-link.ts';
+import { BrokerPersistence } from './broker-persistence.ts';
+import type { BrokerStore, StoredSubscription } from './broker-store.ts';
+import type { Connect } from './connect-packet.ts';
 import { Tongue } from './dialect.ts';
 import { Exchange } from './exchange.ts';
 import { Listeners } from './listeners.ts';
-import { type BrokerStore, mendStore } from './mended-store.ts';
 import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
 import type { Outbound } from './outbound.ts';
-import type { Properties } from './properties.ts';
-import { type MayRetain, Retained } from './retained.ts';
+import { noProperties, type Properties } from './properties.ts';
 import { Shares } from './shares.ts';
+import type { SessionStore } from './store/session-store.ts';
+import type { Taken } from './store/session-table.ts';
+import type { StoredWill } from './store/will-table.ts';
 import { StoredQueue } from './stored-queue.ts';
 import { StoredSession } from './stored-session.ts';
+import type { Subscriber } from './subscriber.ts';
+import { shareOf } from './topic.ts';
+import { storedWill, Wills } from './wills.ts';
 import { toWire } from './wire-properties.ts';
 
 /** A front that may be attached. */
 export interface Guest extends BrokerGuest {
   readonly clientId: string;
   readonly device: string;
-  readonly entry: { readonly fleet: string };
+  readonly entry: DirectoryEntry;
+  readonly protocol: Protocol;
   readonly rights: Rights;
   /** Where what it hears goes. */
   readonly outbound: Outbound;
   end(fault: Fault, options: { silence: boolean }): Promise<void>;
-  /** The broker publishes its Will: true when the lane has taken it and no subscriber is to be asked. */
+  /** Its Will is being published: what the lane is to have of it. */
   will(packet: { topic: string; payload: Buffer; qos: number }): void;
 }
 
@@ -51,56 +63,75 @@ export interface Message {
   readonly device?: string;
 }
 
-const sweepMs = 60_000;
+export interface BrokerOptions {
+  settings: MqttSettings;
+  store: SessionStore;
+  standing: (device: string) => Standing | undefined;
+  intake: Intake;
+  /** Null for a gateway that is alone. */
+  neighbours: NeighbourLine | null;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+}
+
+/** How late a Will or the end of a session may be. */
+const sweepMs = 1_000;
+
+const nobody: Taken = { present: false, epoch: 0 };
 
 export class Broker implements Audience, AsyncDisposable {
   readonly #aedes: Aedes;
-  readonly #settings: MqttSettings;
+  readonly #options: BrokerOptions;
+  readonly #persistence: BrokerPersistence;
+  readonly #exchange: Exchange;
   readonly #listeners = new Listeners();
-  readonly #clock: Clock;
-  readonly #retained: Retained;
-  /** Sessions that outlive their connection, and until when; endless while connected. */
-  readonly #kept = new Map<string, number>();
+  readonly #wills: Wills;
   /** The link that speaks for a client id now: an older one that is still leaving has no say. */
   readonly #links = new Map<string, BrokerLink>();
-  readonly #exchange: Exchange;
+  /** Sessions that are being made, and that are being left. */
+  readonly #making = new Set<string>();
+  readonly #leaving = new Set<Promise<void>>();
   readonly #cancel: Cancel;
+  #sweeping = false;
+  #overflowed = 0;
 
   private constructor(
     aedes: Aedes,
-    settings: MqttSettings,
-    clock: Clock,
-    retained: Retained,
+    options: BrokerOptions,
+    persistence: BrokerPersistence,
     exchange: Exchange,
+    shares: Shares,
   ) {
     this.#aedes = aedes;
+    this.#options = options;
+    this.#persistence = persistence;
     this.#exchange = exchange;
-    this.#retained = retained;
-    this.#settings = settings;
-    this.#clock = clock;
-    this.#cancel = clock.every(sweepMs, () => this.#expireSessions(), 0.1);
+    const { store, neighbours, metrics } = options;
+    this.#wills = new Wills({ ...options, publish: (...will) => this.#publishWill(...will) });
+    if (neighbours) {
+      const { mq } = aedes as unknown as { mq: Emitter };
+      new Neighbours(mq, this.#listeners, neighbours, () => metrics.messagesMissedTotal.inc());
+    }
+    store.index.follow((clientId, filters) => {
+      this.#listeners.keep(clientId, filters);
+      if (filters.length === 0) exchange.forget(clientId);
+    });
+    // Of several processes each would give a member that is away a message of its own.
+    if (!neighbours)
+      for (const [clientId, kept] of store.index.subscriptions()) rejoin(shares, clientId, kept);
+    this.#cancel = options.clock.every(sweepMs, () => void this.#sweep(), 0.1);
   }
 
-  static async open({
-    settings,
-    clock,
-    log,
-    metrics,
-    mayRetain,
-    neighbours,
-  }: {
-    settings: MqttSettings;
-    mayRetain: MayRetain;
-    /** Null for a gateway that is alone. */
-    neighbours: NeighbourLine | null;
-    clock: Clock;
-    log: Logger;
-    metrics: Metrics;
-  }): Promise<Broker> {
-    const retained = new Retained(mayRetain);
-    const tongueOf = ({ entry, device }: Guest) => Tongue.of(settings.topics, entry.fleet, device);
-    const exchange = new Exchange(new Shares(() => storeOf(aedes)));
-    const aedes: Aedes = await Aedes.createBroker({
+  static async open(options: BrokerOptions): Promise<Broker> {
+    const { settings, store, standing, log } = options;
+    const mayRetain = (device: string, topic: string) =>
+      standing(device)?.rights.mayPublish(topic, 0, true) ?? false;
+    const persistence = new BrokerPersistence(store, mayRetain);
+    const shares = new Shares(() => persistence as unknown as BrokerStore);
+    const exchange = new Exchange(shares);
+    const aedes = await Aedes.createBroker({
+      persistence,
       mq: exchange,
       connectTimeout: settings.connectTimeout,
       drainTimeout: settings.drainTimeout,
@@ -114,12 +145,12 @@ export class Broker implements Audience, AsyncDisposable {
       receiveMaximum: 0,
       topicAliasMaximum: 0,
       sessionExpiryIntervalLimit: Math.round(settings.maxSessionExpiry / 1000),
-      pendingSessionsLimit: settings.maxSessions,
-      preConnect: (client: Client, _packet: unknown, done: (error: null, go: boolean) => void) => {
+      preConnect: (client: Client, packet: { will?: unknown }, done: (error: null, go: boolean) => void) => {
         const linked = client as LinkedClient;
         // 2.0.0-beta.1 looks names up in plain objects: a filter or client id `constructor` would end the process.
         linked.subscriptions = Object.create(null);
         linked.duplicates = Object.create(null);
+        packet.will = undefined;
         done(null, linked.conn instanceof BrokerLink);
       },
       authorizeSubscribe: (
@@ -133,26 +164,24 @@ export class Broker implements Audience, AsyncDisposable {
         done(null, null);
       },
       authorizePublish: (
-        client: Client | null,
-        packet: AedesPublishPacket,
+        _client: Client | null,
+        _packet: AedesPublishPacket,
         done: (error?: Error | null) => void,
       ) => {
-        // Devices' publishes are calls of ours: what comes this way is a Will.
-        const guest = guestOf(client);
-        if (!guest) return done(new Error('a Will of nobody'));
-        packet.topic = tongueOf(guest)?.meaningOf(packet.topic)?.topic ?? packet.topic;
-        const { topic, qos, retain } = packet;
-        if (!guest.rights.mayPublish(topic, qos, retain))
-          return done(new Error('a Will that is no longer allowed'));
-        if (retain) retained.left(topic, guest.device, packet.payload as Buffer);
-        guest.will({ topic, payload: Buffer.from(packet.payload), qos });
-        done(null);
+        // Devices' publishes are calls of ours, and their Wills the store's.
+        done(new Error('nothing is published this way'));
       },
     } as unknown as ConstructorParameters<typeof Aedes>[0]);
-    mendStore(storeOf(aedes));
-    const names = aedes as unknown as { clients: object; brokers: object };
-    names.clients = Object.create(null);
-    names.brokers = Object.create(null);
+    const inner = aedes as unknown as {
+      clients: object;
+      brokers: object;
+      _clearWillInterval: NodeJS.Timeout;
+      scheduleSessionExpiry: () => void;
+    };
+    inner.clients = Object.create(null);
+    inner.brokers = Object.create(null);
+    inner.scheduleSessionExpiry = () => {};
+    clearInterval(inner._clearWillInterval);
     for (const event of ['clientError', 'connectionError'] as const) {
       aedes.on(event, (_client: Client, error: Error) =>
         log.debug({ error: error.message }, 'The broker ended a client.'),
@@ -161,68 +190,93 @@ export class Broker implements Audience, AsyncDisposable {
     (aedes as unknown as NodeJS.EventEmitter).on('error', (error: Error) =>
       log.error({ error: error.message }, 'The broker reported an error.'),
     );
-    const broker = new Broker(aedes, settings, clock, retained, exchange);
-    if (neighbours) {
-      const { mq } = aedes as unknown as { mq: Emitter };
-      new Neighbours(mq, broker.#listeners, neighbours, () => metrics.messagesMissedTotal.inc());
-    }
-    (aedes as unknown as NodeJS.EventEmitter).on('sessionExpired', (client: Client) =>
-      broker.#forget(client.id),
-    );
-    return broker;
+    return new Broker(aedes, options, persistence, exchange, shares);
   }
 
   /** Whether something is kept for a client id that is away or here. */
   keeps(clientId: string): boolean {
-    return this.#kept.has(clientId);
+    return this.#links.has(clientId) || this.#options.store.index.has(clientId);
   }
 
   /** Takes a session in: replays the CONNECT. Faults `quota-exceeded` when no more sessions can be kept. */
-  attach(guest: Guest, connect: { frame: Buffer; clean: boolean; sessionExpirySeconds: number }): Attachment {
+  attach(guest: Guest, connect: Connect): Attachment {
     const { clientId } = guest;
-    const keep = connect.sessionExpirySeconds > 0;
-    if (keep && !this.#kept.has(clientId) && this.#kept.size >= this.#settings.maxSessions) {
-      throw new Fault('quota-exceeded', 'No more sessions can be kept for devices that are away.');
-    }
-    const present = !connect.clean && this.#kept.has(clientId);
-    const stored = keep || present;
-    const subscriber = this.#exchange.enter(clientId, guest.outbound, stored);
-    if (stored) {
-      const queue = new StoredQueue(storeOf(this.#aedes), clientId);
-      const isNew = !present;
-      guest.outbound.resume(new StoredSession(queue, (message) => subscriber.grantOf(message), isNew));
-    }
-    if (connect.clean) this.#forget(clientId);
-    if (keep) this.#kept.set(clientId, Number.POSITIVE_INFINITY);
-    const link = new BrokerLink(guest, present);
-    const client = this.#aedes.handle(
-      link as unknown as Parameters<Aedes['handle']>[0],
-      undefined as never,
-    ) as LinkedClient;
+    const keeps = this.keeps(clientId);
+    const expiryMs = this.#expiryMs(connect.sessionExpirySeconds);
+    this.#checkQuota(clientId, expiryMs);
+    const link = new BrokerLink(guest);
+    this.#aedes.handle(link as unknown as Parameters<Aedes['handle']>[0], undefined as never);
     this.#links.set(clientId, link);
-    link.inject(connect.frame);
+    const subscriber = this.#exchange.enter(clientId, guest.outbound, expiryMs > 0);
+    const tongue = Tongue.of(this.#options.settings.topics, guest.entry.fleet, guest.device);
+    const will = storedWill(connect, expiryMs, guest.protocol, tongue);
+    let taken = Promise.resolve(nobody);
+    const held = (): Held => ({ guest, link, connect, subscriber, will, taken });
     const attachment = new Attachment({
       aedes: this.#aedes,
       listeners: this.#listeners,
       exchange: this.#exchange,
-      store: storeOf(this.#aedes),
-      retained: this.#retained,
+      store: this.#store,
       subscriber,
       link,
-      client,
-      left: (kept) => this.#left(link, connect, kept),
+      events: {
+        dropWill: () => {
+          if (will) this.#leave(taken, ({ epoch }) => this.#options.store.wills.drop(clientId, epoch));
+        },
+        left: (departure) => this.#left(held(), departure),
+      },
     });
-    const tongue = Tongue.of(this.#settings.topics, guest.entry.fleet, guest.device);
-    link.restored = (stored) => attachment.restore(stored, guest.rights, tongue?.filterOf(stored.topic));
+    link.restored = (stored: StoredSubscription) =>
+      attachment.restore(stored, guest.rights, tongue?.filterOf(stored.topic));
+    if (expiryMs > 0 || will !== null || keeps) taken = this.#take(held(), expiryMs);
+    else link.inject(connect.frame);
     return attachment;
+  }
+
+  get #store(): BrokerStore {
+    return this.#persistence as unknown as BrokerStore;
+  }
+
+  #checkQuota(clientId: string, expiryMs: number): void {
+    const { store, settings } = this.#options;
+    if (expiryMs === 0 || store.index.has(clientId) || this.#making.has(clientId)) return;
+    if (store.index.sessions + this.#making.size >= settings.maxSessions)
+      throw new Fault('quota-exceeded', 'No more sessions can be kept for devices that are away.');
+    this.#making.add(clientId);
+  }
+
+  /** The session is the store's first: what CONNACK promises is on disk. */
+  async #take({ guest, link, connect, subscriber, will }: Held, expiryMs: number): Promise<Taken> {
+    const { clientId, device, entry } = guest;
+    const { store, clock } = this.#options;
+    const { clean, frame } = connect;
+    const { fingerprint } = entry;
+    try {
+      const arrival = { clientId, device, fingerprint, clean, expiryMs, will };
+      const taken = await store.sessions.open(arrival, clock.now());
+      link.present = taken.present;
+      subscriber.stored = taken.present || expiryMs > 0;
+      if (link.destroyed) return taken;
+      if (subscriber.stored) {
+        const queue = new StoredQueue(this.#store, clientId);
+        const session = new StoredSession(queue, (message) => subscriber.grantOf(message), !taken.present);
+        guest.outbound.resume(session);
+      }
+      link.inject(frame);
+      return taken;
+    } catch (thrown) {
+      void guest.end(Fault.of(thrown), { silence: false });
+      return nobody;
+    } finally {
+      this.#making.delete(clientId);
+    }
   }
 
   /** Hands a message of a device, already allowed, to whoever subscribes; `done` when it is stored and routed. */
   publish({ device, ...message }: Message, done: (error?: Error | null) => void): void {
-    if (message.retain && device !== undefined) this.#retained.left(message.topic, device, message.payload);
-    this.#aedes.publish(
-      { cmd: 'publish', dup: false, ...message, properties: toWire(message.properties) } as never,
-      done as never,
+    const properties = toWire(message.properties);
+    this.#persistence.speaking(device ?? '', () =>
+      this.#aedes.publish({ cmd: 'publish', dup: false, ...message, properties } as never, done as never),
     );
   }
 
@@ -231,49 +285,96 @@ export class Broker implements Audience, AsyncDisposable {
   }
 
   deliver(topic: string, payload: Uint8Array, qos: 0 | 1 | 2, contentType: string, clientId?: string): void {
-    const properties = contentType === '' ? {} : { contentType };
+    const properties = contentType === '' ? noProperties : { contentType };
     this.publish(
       { topic, payload: Buffer.from(payload), qos, retain: false, properties, clientId },
       () => {},
     );
   }
 
-  #left(link: BrokerLink, connect: { sessionExpirySeconds: number }, kept: boolean): void {
-    const { clientId } = link.guest as Guest;
-    if (this.#links.get(clientId) !== link) return;
-    this.#links.delete(clientId);
-    if (!kept || !this.#kept.has(clientId)) return this.#forget(clientId);
-    const expiryMs = Math.min(connect.sessionExpirySeconds * 1000, this.#settings.maxSessionExpiry);
-    this.#kept.set(clientId, this.#clock.now() + expiryMs);
+  /** Brings the metrics up to date: counted when they are read. */
+  report(metrics: Metrics): void {
+    const { index, queue, retained } = this.#options.store;
+    metrics.sessionsKept.set(index.sessions);
+    metrics.messagesQueued.set(queue.count());
+    metrics.messagesRetained.set(retained.count());
+    metrics.messagesOverflowedTotal.inc(queue.overflowed - this.#overflowed);
+    this.#overflowed = queue.overflowed;
   }
 
-  #forget(clientId: string): void {
-    this.#kept.delete(clientId);
-    this.#listeners.forget(clientId);
-    this.#exchange.forget(clientId);
+  #publishWill(will: StoredWill, device: string, clientId: string): Promise<void> {
+    const { topic, payload, qos, retain, properties } = will;
+    const message = { cmd: 'publish', dup: false, topic, payload, qos, retain, clientId, properties };
+    return new Promise((resolve, reject) => {
+      const done = (error?: Error | null) => (error ? reject(error) : resolve());
+      this.#persistence.speaking(device, () => this.#aedes.publish(message as never, done as never));
+    });
   }
 
-  /** 3.1.1 knows no expiry: what is kept for it is bounded here. */
-  #expireSessions(): void {
-    const nowMs = this.#clock.now();
-    for (const [clientId, untilMs] of this.#kept) {
-      if (untilMs > nowMs) continue;
-      this.#forget(clientId);
-      const persistence = (
-        this.#aedes as unknown as {
-          persistence: { cleanSubscriptions(of: { id: string }): Promise<unknown> };
-        }
-      ).persistence;
-      persistence.cleanSubscriptions({ id: clientId }).catch(() => {
-        // The memory persistence cannot fail; one that can will be asked again at the next connect.
+  #left(
+    { guest, link, connect, subscriber, will, taken }: Held,
+    { withWill, sessionExpirySeconds }: Departure,
+  ): void {
+    const { clientId } = guest;
+    const { store, clock } = this.#options;
+    if (this.#links.get(clientId) === link) {
+      this.#links.delete(clientId);
+      this.#listeners.forget(clientId);
+    }
+    const expiryMs = this.#expiryMs(sessionExpirySeconds ?? connect.sessionExpirySeconds);
+    this.#exchange.leave(subscriber, expiryMs > 0);
+    this.#leave(taken, async ({ epoch }) => {
+      const left = store.sessions.left(clientId, epoch, expiryMs, clock.now());
+      if (will && withWill) await this.#wills.leave(guest, will, epoch, expiryMs);
+      await left;
+    });
+  }
+
+  /** What is still to be done for a session that has left, in its turn; the store closes after it. */
+  #leave(taken: Promise<Taken>, run: (taken: Taken) => Promise<void>): void {
+    const leaving = taken
+      .then((session) => (session === nobody ? undefined : run(session)))
+      .catch(() => {
+        // The disk has failed, and said so: to the store the session is still connected, until the next start.
       });
+    this.#leaving.add(leaving);
+    void leaving.then(() => this.#leaving.delete(leaving));
+  }
+
+  /** 3.1.1 knows no expiry, and 5 may ask for none: both are bounded here. */
+  #expiryMs(seconds: number): number {
+    return Math.min(seconds * 1000, this.#options.settings.maxSessionExpiry);
+  }
+
+  async #sweep(): Promise<void> {
+    if (this.#sweeping) return;
+    this.#sweeping = true;
+    const { store, clock } = this.#options;
+    try {
+      await this.#wills.sweep();
+      if (store.sessions.hasExpired(clock.now())) await store.sessions.expire(clock.now());
+    } catch {
+      // The disk, or another process that holds the file for a moment: tried again a second later.
+    } finally {
+      this.#sweeping = false;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#cancel();
+    while (this.#leaving.size > 0) await Promise.all(this.#leaving);
     await new Promise<void>((resolve) => this.#aedes.close(() => resolve()));
   }
+}
+
+/** A session that is attached. */
+interface Held {
+  readonly guest: Guest;
+  readonly link: BrokerLink;
+  readonly connect: Connect;
+  readonly subscriber: Subscriber;
+  readonly will: StoredWill | null;
+  readonly taken: Promise<Taken>;
 }
 
 const linkOf = (client: Client | null): BrokerLink | undefined => {
@@ -281,6 +382,11 @@ const linkOf = (client: Client | null): BrokerLink | undefined => {
   return link instanceof BrokerLink ? link : undefined;
 };
 
-const guestOf = (client: Client | null): Guest | undefined => linkOf(client)?.guest as Guest | undefined;
-
-const storeOf = (aedes: Aedes): BrokerStore => (aedes as unknown as { persistence: BrokerStore }).persistence;
+/** The shares of a session that is kept and away. */
+function rejoin(shares: Shares, clientId: string, kept: readonly StoredSubscription[]): void {
+  for (const { topic, qos, nl, rap, subscriptionIdentifier } of kept) {
+    if (shareOf(topic) === null || qos === 0) continue;
+    const flags = { noLocal: nl ?? false, retainAsPublished: rap ?? false };
+    shares.join(clientId, null, { filter: topic, qos, ...flags, identifier: subscriptionIdentifier });
+  }
+}

@@ -9,7 +9,7 @@ import type { CommandDesk } from '../commands/desk.ts';
 import type { Place, Taker } from '../commands/taker.ts';
 import { commandTopic, responseTopic } from './command-topic.ts';
 import type { Tongue } from './dialect.ts';
-import type { Ending } from './dispatch.ts';
+import type { Dispatch, Ending } from './dispatch.ts';
 import type { Properties } from './properties.ts';
 import { noIdentifiers, publishBytes } from './publish-packet.ts';
 import type { Speaker } from './speaker.ts';
@@ -28,9 +28,10 @@ export class CommandSession implements Taker {
   #place: Place | null = null;
   #qos: 0 | 1 = 1;
   #held = 0;
-  #filter = '';
   /** Packet ids of what is not acknowledged, by command. */
   readonly #ids: Map<string, number>;
+  #filter = '';
+  #identifiers: readonly number[] = noIdentifiers;
 
   /** `restored`: a stored session is back, with what it had not acknowledged. */
   constructor(parts: CommandSessionParts, restored: boolean) {
@@ -39,10 +40,11 @@ export class CommandSession implements Taker {
     this.#ids = new Map(restored ? known : undefined);
   }
 
-  /** The QoS of the subscription to commands, and its filter; null when there is none any more. */
-  adjust(qos: 0 | 1 | 2 | null, filter: string): void {
+  /** The QoS of the subscription to commands, its filter, and the identifiers of all that match [MQTT-3.3.4-3]; null when there is none any more. */
+  adjust(qos: 0 | 1 | 2 | null, filter: string, identifiers: readonly number[]): void {
     if (qos === null) return this.leave();
     this.#filter = filter;
+    this.#identifiers = identifiers;
     this.#qos = qos === 0 ? 0 : 1;
     const { commands, speaker } = this.#parts;
     this.#place ??= commands.join(speaker.device as DeviceId, this);
@@ -78,7 +80,7 @@ export class CommandSession implements Taker {
       const message = { topic, payload, qos: 0 as const, retain: false, duplicate: false, packetId: 0 };
       speaker.write(
         publishBytes(
-          { ...message, properties: properties ?? {}, subscriptionIdentifiers: noIdentifiers },
+          { ...message, properties: properties ?? {}, subscriptionIdentifiers: this.#identifiers },
           speaker.version,
         ),
       );
@@ -87,11 +89,15 @@ export class CommandSession implements Taker {
       return;
     }
     const again = this.#ids.get(command.id);
-    const sent = (packetId: number) => void this.#ids.set(command.id, packetId);
-    speaker.outbound.send(
-      { topic, payload, sent, ...(properties && { properties }), ...(again !== undefined && { again }) },
-      (ending) => this.#ended(place, command.id, ending),
-    );
+    const dispatch: Dispatch = {
+      topic,
+      payload,
+      identifiers: this.#identifiers,
+      sent: (packetId) => void this.#ids.set(command.id, packetId),
+      ...(properties && { properties }),
+      ...(again !== undefined && { again }),
+    };
+    speaker.outbound.send(dispatch, (ending) => this.#ended(place, command.id, ending));
   }
 
   nothing(): void {

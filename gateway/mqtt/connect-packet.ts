@@ -13,6 +13,7 @@ export interface Will {
   readonly qos: 0 | 1 | 2;
   readonly retain: boolean;
   readonly contentType: string;
+  readonly properties: Properties;
 }
 
 export interface Connect {
@@ -134,15 +135,12 @@ function readWill(reader: PacketReader, flags: number, level: number, settings: 
     return null;
   }
   if (qos === 3) throw malformed('Will QoS is 3'); // [MQTT-3.1.2-12]
-  const {
-    contentType = '',
-    responseTopic,
-    payloadFormat,
-  } = level === 5 ? readProperties(reader, 'will', settings.maxUserProperties) : noProperties;
+  const properties = level === 5 ? readProperties(reader, 'will', settings.maxUserProperties) : noProperties;
+  const { contentType = '', responseTopic, payloadFormat } = properties;
   if (responseTopic !== undefined) checkTopicName(responseTopic, settings); // [MQTT-3.3.2-14]
   const topic = reader.text();
   checkTopicName(topic, settings);
   const payload = Buffer.from(reader.binary());
   if (payloadFormat === 1 && !isUtf8(payload)) throw notText;
-  return { topic, payload, qos: qos as 0 | 1 | 2, retain, contentType };
+  return { topic, payload, qos: qos as 0 | 1 | 2, retain, contentType, properties };
 }

@@ -225,8 +225,9 @@ export class Conversation {
       return true;
     }
     speaker.hold();
+    const request = { qos, packetId, route };
     broker.publish(message, (error) => {
-      if (error) return void speaker.end(Fault.of(error), { silence: false });
+      if (error) return this.#notTaken(request, Fault.of(error));
       if (qos === 2) lane.brokerQos2Received(packetId);
       speaker.write(
         qos === 2
@@ -236,6 +237,16 @@ export class Conversation {
       speaker.release();
     });
     return true;
+  }
+
+  /** No room for one more retained message is no reason to leave; a disk that fails is. */
+  #notTaken(request: Refusable, fault: Fault): void {
+    const { speaker, lane } = this.#parts;
+    if (fault.kind !== 'quota-exceeded' || speaker.version === 4)
+      return void speaker.end(fault, { silence: false });
+    if (request.qos === 2) lane.brokerQos2Refused(request.packetId);
+    this.#refusePublish(request, fault);
+    speaker.release();
   }
 
   /**

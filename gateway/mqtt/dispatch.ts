@@ -8,6 +8,8 @@ export interface Dispatch {
   readonly topic: string;
   readonly payload: Buffer;
   readonly properties?: Properties;
+  /** Of the subscriptions by which it is sent. */
+  readonly identifiers?: readonly number[];
   /** The packet id under which the same session has been sent it before: it goes again under the same, marked DUP. */
   readonly again?: number;
   /** It is on its way, under this packet id. */
@@ -23,12 +25,15 @@ export type Ending = 'acknowledged' | 'refused' | 'too-large' | 'closed';
 export type Ended = (ending: Ending, reasonCode: number) => void;
 
 /** The same as a parcel: whoever sends it has judged that the client may hear it. */
-export function dispatched({ topic, payload, properties, again, sent }: Dispatch, ended: Ended): Parcel {
+export function dispatched(
+  { topic, payload, properties, identifiers = noIdentifiers, again, sent }: Dispatch,
+  ended: Ended,
+): Parcel {
   return {
     message: ownMessage(topic, payload, properties),
     qos: 1,
     retain: false,
-    identifiers: noIdentifiers,
+    identifiers,
     stored: false,
     again,
     judged: true,

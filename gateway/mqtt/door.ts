@@ -2,20 +2,16 @@
 import type { AskRegistry } from '#common/contract/enrollment.ts';
 import { mqttNames } from '../door/alpn.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
-import { Broker } from './broker.ts';
+import { Broker, type BrokerOptions } from './broker.ts';
 import { Deadlines } from './deadlines.ts';
 import type { FrontParts } from './front.ts';
 import { Fronts } from './fronts.ts';
-import type { NeighbourLine } from './neighbours.ts';
 import { Renewals } from './renewal.ts';
-import type { MayRetain } from './retained.ts';
 
 export type MqttDoorOptions = Omit<FrontParts, 'broker' | 'deadlines' | 'renewals'> &
   Omit<ListenerOptions, 'port' | 'door' | 'alpn' | 'onConnection' | 'onRefused' | 'onFailed' | 'onMisled'> & {
     ask: AskRegistry;
-    mayRetain: MayRetain;
-    neighbours: NeighbourLine | null;
-  };
+  } & Pick<BrokerOptions, 'store' | 'standing' | 'neighbours'>;
 
 export class MqttDoor implements AsyncDisposable {
   readonly port: number;

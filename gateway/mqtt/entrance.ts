@@ -70,7 +70,13 @@ export function takeOver(
   const former = sessions.ofClient(session.clientId);
   if (former) clones.tookOver(former, session);
   const older = former?.end(takenOver(), { silence: false }) ?? null;
-  return ownership.claim(session, older);
+  const elsewhere = ownership.claim(session, older);
+  if (elsewhere === null) return null;
+  return elsewhere.then((displaced) => {
+    if (!displaced) return;
+    clones.unpack(session.entry.device, displaced.luggage);
+    clones.tookOver(displaced, session);
+  });
 }
 
 export const takenOver = () =>

@@ -384,7 +384,7 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.#inbox.close();
     deadlines.remove(this);
     if (this.connectedAtMs !== 0) sessions.remove(this);
-    this.#attachment?.leave(this.sessionExpirySeconds > 0);
+    this.#attachment?.leave();
     this.#conversation?.close();
     this.#outbound?.close();
     if (this.connectedAtMs !== 0) ownership.release(this);

@@ -165,6 +165,11 @@ export class Lane implements Waiter {
     this.#qos2?.set(packetId, received);
   }
 
+  /** It was answered with an error, which ends it (section 4.3.3). */
+  brokerQos2Refused(packetId: number): void {
+    this.#qos2?.delete(packetId);
+  }
+
   /** A PUBREL arrived: whether the packet id was awaiting it. */
   release(packetId: number): boolean {
     const known = this.#qos2?.get(packetId) === received;

@@ -9,35 +9,46 @@ const lanes = [
   ['devices', '+', 'commands', '+', 'reply'],
 ];
 
+/** Filters of a session that is in the store stand under a name that no client id can have. */
+const keptName = (clientId: string): string => `\0kept/${clientId}`;
+
 export class Listeners {
   readonly #byClient = new Map<string, Set<string>>();
+  /** How many sessions have a filter; those of shares without their groups. */
+  readonly #counts = new Map<string, number>();
   /** Told when what is listened to may have changed. */
   onChange: () => void = () => {};
-  /** All filters of all clients, split; made anew when a subscription changes. */
-  #filters: readonly (readonly string[])[] = [];
+  /** All filters, split; null until they are asked for after a change. */
+  #filters: readonly (readonly string[])[] | null = null;
 
   add(clientId: string, filter: string): void {
-    if (!couldHear(filter) || isOwnCommands(clientId, filter)) return;
-    const filters = this.#byClient.get(clientId) ?? new Set();
-    this.#byClient.set(clientId, filters.add(filter));
-    this.#gather();
+    if (couldHear(filter) && !isOwnCommands(clientId, filter)) this.#put(clientId, filter);
   }
 
   remove(clientId: string, filter: string): void {
-    if (this.#byClient.get(clientId)?.delete(filter)) this.#gather();
+    if (this.#byClient.get(clientId)?.delete(filter)) this.#count(filter, -1);
   }
 
   /** All filters of somebody at once. */
-  replace(clientId: string, filters: readonly string[]): void {
-    const heard = filters.filter(couldHear);
-    if (heard.length === 0) return this.forget(clientId);
-    this.#byClient.set(clientId, new Set(heard));
-    this.#gather();
+  replace(name: string, filters: readonly string[]): void {
+    const heard = new Set(filters.filter(couldHear));
+    for (const filter of this.#byClient.get(name) ?? []) if (!heard.has(filter)) this.remove(name, filter);
+    for (const filter of heard) this.#put(name, filter);
+    if (heard.size === 0) this.#byClient.delete(name);
   }
 
-  /** The session is gone for good. */
+  /** All filters of a session that is in the store, whether it is here or away; none when it is gone. */
+  keep(clientId: string, filters: readonly string[]): void {
+    this.replace(
+      keptName(clientId),
+      filters.filter((filter) => !isOwnCommands(clientId, filter)),
+    );
+  }
+
+  /** The connection is gone. */
   forget(clientId: string): void {
-    if (this.#byClient.delete(clientId)) this.#gather();
+    for (const filter of this.#byClient.get(clientId) ?? []) this.#count(filter, -1);
+    this.#byClient.delete(clientId);
   }
 
   /** Filters of sessions for which `whose` says yes; those of shares without their groups. */
@@ -50,14 +61,25 @@ export class Listeners {
   }
 
   wants(topic: string): boolean {
-    if (this.#filters.length === 0) return false;
+    if (this.#counts.size === 0) return false;
+    this.#filters ??= [...this.#counts.keys()].map((filter) => filter.split('/'));
     const levels = topic.split('/');
     return this.#filters.some((filter) => filterMatches(filter, levels));
   }
 
-  #gather(): void {
-    const all = new Set([...this.#byClient.values()].flatMap((filters) => [...filters]));
-    this.#filters = [...new Set([...all].map(plainOf))].map((filter) => filter.split('/'));
+  #put(name: string, filter: string): void {
+    const filters = this.#byClient.get(name) ?? new Set();
+    if (filters.has(filter)) return;
+    this.#byClient.set(name, filters.add(filter));
+    this.#count(filter, 1);
+  }
+
+  #count(filter: string, by: 1 | -1): void {
+    const plain = plainOf(filter);
+    const count = (this.#counts.get(plain) ?? 0) + by;
+    if (count > 0) this.#counts.set(plain, count);
+    else this.#counts.delete(plain);
+    this.#filters = null;
     this.onChange();
   }
 }

@@ -2,26 +2,31 @@
  * What a session hears from the gateway itself: its commands, the answers to its renewals, its errors. Nobody else publishes
  * there, so that a session which is not kept needs no broker for them.
  */
-export class PrivateTopics {
-  /** QoS by filter; made when there is one. */
-  #filters: Map<string, 0 | 1 | 2> | undefined;
+export interface PrivateSubscription {
+  readonly qos: 0 | 1 | 2;
+  readonly identifier: number | undefined;
+}
 
-  add(filter: string, qos: 0 | 1 | 2): void {
-    this.#filters ??= new Map();
-    this.#filters.set(filter, qos);
+export class PrivateTopics {
+  /** Made when there is one. */
+  #byFilter: Map<string, PrivateSubscription> | undefined;
+
+  add(filter: string, subscription: PrivateSubscription): void {
+    this.#byFilter ??= new Map();
+    this.#byFilter.set(filter, subscription);
   }
 
   /** Whether it was there. */
   delete(filter: string): boolean {
-    return this.#filters?.delete(filter) ?? false;
+    return this.#byFilter?.delete(filter) ?? false;
   }
 
   get filters(): string[] {
-    return this.#filters ? [...this.#filters.keys()] : [];
+    return this.#byFilter ? [...this.#byFilter.keys()] : [];
   }
 
-  qosOf(filter: string): 0 | 1 | 2 | undefined {
-    return this.#filters?.get(filter);
+  get(filter: string): PrivateSubscription | undefined {
+    return this.#byFilter?.get(filter);
   }
 }
 

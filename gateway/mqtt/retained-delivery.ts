@@ -1,5 +1,5 @@
 /** Retained messages for who has just subscribed (MQTT 5, section 3.3.1.3), as fast as the subscriber takes them. */
-import type { BrokerStore } from './mended-store.ts';
+import type { BrokerStore } from './broker-store.ts';
 import { messageOf } from './parcel.ts';
 import { noIdentifiers } from './publish-packet.ts';
 import { StoredQueue } from './stored-queue.ts';
@@ -7,8 +7,6 @@ import { retainedMark, type Subscriber, type Subscription } from './subscriber.t
 
 export interface RetainedParts {
   readonly store: BrokerStore;
-  /** Whether a retained message may still be handed on. */
-  mayDeliver(topic: string): boolean;
   /** A name for one more message of this broker. */
   newName(): { brokerId: string; brokerCounter: number };
 }
@@ -17,12 +15,11 @@ export interface RetainedParts {
 export async function deliverRetained(
   subscriber: Subscriber,
   { filter, qos, identifier }: Subscription,
-  { store, mayDeliver, newName }: RetainedParts,
+  { store, newName }: RetainedParts,
 ): Promise<void> {
   const { outbound, stored, clientId } = subscriber;
   const identifiers = identifier === undefined ? noIdentifiers : [identifier];
   for await (const packet of store.createRetainedStream(filter)) {
-    if (!mayDeliver(packet.topic)) continue;
     if (packet.topic.startsWith('$') && (filter.startsWith('#') || filter.startsWith('+'))) continue; // [MQTT-4.7.2-1]
     await new Promise<void>((resolve) => outbound.whenRoom(resolve));
     if (outbound.closed) return;

@@ -24,8 +24,8 @@ export const sharedName = (brokerId: string, filter: string): string => `${broke
 export class Subscriber {
   readonly clientId: string;
   readonly outbound: Outbound;
-  /** Whether the broker's store has its messages. */
-  readonly stored: boolean;
+  /** Whether the broker's store has its messages: known before it subscribes to anything. */
+  stored: boolean;
   readonly subscriptions = new Map<string, Subscription>();
 
   constructor(clientId: string, outbound: Outbound, stored: boolean) {

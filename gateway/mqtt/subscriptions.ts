@@ -61,7 +61,9 @@ export class Subscriptions {
     const full = () => codes.map((code) => (code < 0x80 ? (speaker.version === 5 ? 0x97 : 0x80) : code));
     if (granted.length === 0 || this.#areOurs(granted)) {
       const fits = this.#fits(granted);
-      if (fits) for (const { filter, qos } of granted) this.#private.add(filter, qos);
+      if (fits)
+        for (const { filter, qos } of granted)
+          this.#private.add(filter, { qos, identifier: subscriptionIdentifier });
       this.#answer(packetId, fits ? codes : full(), fits ? why : this.#tooMany());
       return this.#adjust();
     }
@@ -147,20 +149,24 @@ export class Subscriptions {
     return this.#parts.tongue?.filterOf(filter) ?? filter;
   }
 
-  /** Takes commands as long as a subscription covers them, at the highest QoS of those. */
+  /** Takes commands as long as a subscription covers them, at the highest QoS of those, with the identifiers of all. */
   #adjust(): void {
     const { speaker } = this.#parts;
     let most: 0 | 1 | 2 | null = null;
     let by = '';
+    const identifiers: number[] = [];
     for (const filter of this.filters) {
       if (!coversCommands(this.#meant(filter), speaker.device)) continue;
-      const qos = this.#private.qosOf(filter) ?? speaker.attached?.qosOf(filter) ?? 0;
+      const own = this.#private.get(filter);
+      const qos = own?.qos ?? speaker.attached?.qosOf(filter) ?? 0;
+      const identifier = own ? own.identifier : speaker.attached?.identifierOf(filter);
+      if (identifier !== undefined) identifiers.push(identifier);
       if (most !== null && qos <= most) continue;
       most = qos;
       by = filter;
     }
     if (most === null && !this.#commands) return;
     this.#commands ??= new CommandSession(this.#parts, this.#isRestored);
-    this.#commands.adjust(most, by);
+    this.#commands.adjust(most, by, identifiers);
   }
 }

@@ -17,6 +17,8 @@ export interface EvictionOptions {
   corridor: Corridor;
   directory: Directory;
   clock: Clock;
+  /** Takes from what is stored for devices that are away what the change has ended for good. Rejects when it cannot. */
+  withdrawn: (change: Change) => Promise<void>;
 }
 
 /** So many sessions are judged before the loop gets a turn. */
@@ -31,7 +33,7 @@ export class Eviction {
     this.#options = options;
   }
 
-  /** Ends what the change forbids; resolves when those connections are closed. */
+  /** Ends what the change forbids; resolves when those connections are closed and nothing of them is stored. */
   async apply(change: Change): Promise<ClosedSession[]> {
     const ended: Promise<ClosedSession>[] = [];
     for (const entry of change.entries) {
@@ -42,7 +44,9 @@ export class Eviction {
     if (role) await this.#reconsiderAll((entry) => entry.role === role.name, change, ended);
     if (issuer) await this.#reconsiderAll((entry) => entry.issuer === issuer.id, change, ended);
     if (terms) await this.#reconsiderAll(({ fleet }) => fleet === terms.id, change, ended);
-    return Promise.all(ended);
+    const closed = await Promise.all(ended);
+    await this.#options.withdrawn(change);
+    return closed;
   }
 
   /**

@@ -42,7 +42,7 @@ export class LocalGatewayPeer implements GatewayPeer {
     return this.#eviction.apply(change);
   }
 
-  offer(command: CommandOffer | null): void {
+  async offer(command: CommandOffer | null): Promise<void> {
     this.#takeOffer(command);
   }
 

@@ -5,6 +5,7 @@
 import { backoffMs } from '#common/backoff.ts';
 import type { Clock } from '#common/clock.ts';
 import { type Change, silentChanges } from '#common/contract/change.ts';
+import type { CommandOffer } from '#common/contract/command.ts';
 import type { Answer, FeedLine, GatewayPeer, Question } from '#common/contract/line.ts';
 import { Fault } from '#common/fault.ts';
 import type { Logger } from '#common/log.ts';
@@ -73,7 +74,7 @@ export class FeedFollower implements AsyncDisposable {
     for await (const lines of client.follow(name, replica.head, this.#stop.signal)) {
       alive();
       // Offers of commands are not kept for who was away.
-      if (isFirst) this.#gateway?.offer(null);
+      if (isFirst) this.#offer(null);
       isFirst = false;
       this.#takeIn(lines, client);
     }
@@ -88,9 +89,18 @@ export class FeedFollower implements AsyncDisposable {
     for (const change of changes) this.#report(this.#applyAndAnswer(change, client));
     for (const line of lines) {
       if ('heartbeat' in line) this.#heard(line.heartbeat.head);
-      if ('offer' in line) this.#gateway?.offer(line.offer);
+      if ('offer' in line) this.#offer(line.offer);
       if ('question' in line) this.#report(this.#answer(line.question, client));
     }
+  }
+
+  /** Nobody waits for it. */
+  #offer(command: CommandOffer | null): void {
+    this.#gateway?.offer(command).catch((thrown) => {
+      this.#options.log.warn({ fault: Fault.of(thrown).message }, 'A command could not be handed on.');
+      // A gateway of several processes: the one that listens may have missed it.
+      if (command) this.#offer(null);
+    });
   }
 
   #heard(head: number): void {

@@ -7,6 +7,7 @@ import type { GatewayPeer, RegistryLine } from '#common/contract/line.ts';
 import { Fault } from '#common/fault.ts';
 import type { CarriedPacket, Interests } from '../mqtt/neighbours.ts';
 import { peerBehind } from '../upstream/peer-group.ts';
+import type { DisplacedSession } from './worker-ownership.ts';
 import type { WorkerProcess } from './worker-process.ts';
 
 /** A worker is waited for so long when sessions of others hang on it. */
@@ -57,11 +58,14 @@ export class Hub {
   }
 
   /** One that is gone has let go: its sockets went with it. */
-  async #displace(former: number, clientId: string, epoch: number): Promise<void> {
+  async #displace(former: number, clientId: string, epoch: number): Promise<DisplacedSession | null> {
+    const worker = this.#workers.get(former);
+    if (!worker) return null;
     try {
-      await this.#workers.get(former)?.channel.call('displaced', [clientId, epoch], letGoMs);
+      return await worker.channel.call('displaced', [clientId, epoch], letGoMs);
     } catch (thrown) {
       if (Fault.of(thrown).kind !== 'unavailable') throw thrown;
+      return null;
     }
   }
 

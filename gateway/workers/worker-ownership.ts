@@ -4,15 +4,24 @@
  */
 import type { Cancel, Clock } from '#common/clock.ts';
 import { Fault } from '#common/fault.ts';
-import type { Ownership } from '../sessions/ownership.ts';
+import type { FormerSession, Ownership } from '../sessions/ownership.ts';
 import type { Session } from '../sessions/session.ts';
 import type { FormerOwner, Owners } from './owners.ts';
+
+/** A session that was displaced, as it is told to the worker that did it. Plain data. */
+export interface DisplacedSession {
+  readonly address: string;
+  readonly connectedAtMs: number;
+  /** How long nothing was heard of it. */
+  readonly silentMs: number;
+  readonly luggage: unknown;
+}
 
 export interface WorkerOwnershipOptions {
   owners: Owners;
   worker: number;
-  /** Has a session in another worker end; resolves when it has let go. */
-  displace(former: FormerOwner, clientId: string): Promise<void>;
+  /** Has a session in another worker end; resolves when it has let go, null when it was gone. Never rejects. */
+  displace(former: FormerOwner, clientId: string): Promise<DisplacedSession | null>;
   clock: Clock;
   releaseMs?: number;
 }
@@ -23,7 +32,7 @@ interface Held {
   /** The end of the session that it replaced here. */
   readonly older: Promise<void> | null;
   /** The letting go of the session that it replaced elsewhere. */
-  readonly former: Promise<void> | null;
+  readonly former: Promise<unknown> | null;
   displaced: boolean;
 }
 
@@ -36,6 +45,7 @@ export class WorkerOwnership implements Ownership, Disposable {
   #released: [string, number][] = [];
   #cancel: Cancel | null = null;
   #epoch: number;
+  #luggage: (session: Session) => unknown = () => null;
 
   constructor(options: WorkerOwnershipOptions) {
     this.#options = options;
@@ -43,14 +53,26 @@ export class WorkerOwnership implements Ownership, Disposable {
     this.#epoch = Math.floor(options.clock.now() * 1000);
   }
 
-  claim(session: Session, older: Promise<void> | null): Promise<void> | null {
-    const { owners, worker, displace } = this.#options;
+  packs(luggage: (session: Session) => unknown): void {
+    this.#luggage = luggage;
+  }
+
+  claim(session: Session, older: Promise<void> | null): Promise<FormerSession | null> | null {
+    const { owners, worker } = this.#options;
     const { clientId } = session;
     const { epoch, former: rival } = owners.claim(clientId, worker, ++this.#epoch);
     this.#epoch = Math.max(this.#epoch, epoch);
-    const former = rival === null || rival.worker === worker ? null : displace(rival, clientId);
+    const former = rival === null || rival.worker === worker ? null : this.#displace(rival, clientId);
     this.#held.set(clientId, { session, epoch, older, former, displaced: false });
     return former;
+  }
+
+  async #displace(rival: FormerOwner, clientId: string): Promise<FormerSession | null> {
+    const { displace, clock } = this.#options;
+    const displaced = await displace(rival, clientId);
+    if (displaced === null) return null;
+    const { address, connectedAtMs, silentMs, luggage } = displaced;
+    return { peer: { address }, connectedAtMs, lastHeardMs: clock.elapsed() - silentMs, luggage };
   }
 
   release(session: Session): void {
@@ -66,19 +88,26 @@ export class WorkerOwnership implements Ownership, Disposable {
 
   /**
    * Another worker has the client id now: the session with this epoch ends. Resolves when it, and what it waited for, has
-   * let go. A session that came later is not meant.
+   * let go, with what it was; null when it is gone. A session that came later is not meant.
    */
-  async displaced(clientId: string, epoch: number): Promise<void> {
+  async displaced(clientId: string, epoch: number): Promise<DisplacedSession | null> {
     const held = this.#held.get(clientId);
-    if (!held) return;
+    if (!held) return null;
     // What was meant has been replaced here meanwhile: its end is what is waited for.
-    if (held.epoch !== epoch) return void (await held.older);
+    if (held.epoch !== epoch) {
+      await held.older;
+      return null;
+    }
     held.displaced = true;
+    const { peer, connectedAtMs, lastHeardMs } = held.session;
+    const silentMs = this.#options.clock.elapsed() - (lastHeardMs ?? Number.NEGATIVE_INFINITY);
+    const luggage = this.#luggage(held.session);
     const ended = held.session.end(
       new Fault('taken-over', 'The device has connected again; this older session ends.'),
       { silence: false },
     );
     await Promise.all([ended, held.older, held.former]);
+    return { address: peer.address, connectedAtMs, silentMs, luggage };
   }
 
   get size(): number {

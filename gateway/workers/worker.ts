@@ -11,7 +11,7 @@ import { Channel } from './channel.ts';
 import { Owners } from './owners.ts';
 import type { DirectoryFile, WorkerPorts, WorkerReport, WorkerSetup } from './setup.ts';
 import { neighbourLine, type SharedDirectory, workerLine } from './worker-line.ts';
-import { WorkerOwnership } from './worker-ownership.ts';
+import { type DisplacedSession, WorkerOwnership } from './worker-ownership.ts';
 
 /** A former owner is waited for so long; then what is stored of the session is taken as it is. */
 const letGoMs = 3_000;
@@ -49,8 +49,9 @@ async function open(
       worker,
       clock,
       displace: ({ worker: former, epoch }, clientId) =>
-        channel.call<void>('displace', [former, clientId, epoch], letGoMs).catch(() => {
+        channel.call<DisplacedSession | null>('displace', [former, clientId, epoch], letGoMs).catch(() => {
           log.warn({ worker: former }, 'A session that was taken over has not let go in time.');
+          return null;
         }),
     }),
   );

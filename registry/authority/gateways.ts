@@ -20,9 +20,13 @@ export interface GatewaysOptions {
   timeoutMs: number;
 }
 
+const offerAgainMs = 1_000;
+
 export class Gateways {
   readonly #options: GatewaysOptions;
   readonly #peers = new Set<GatewayPeer>();
+  /** Those that could not be told of a command. */
+  readonly #unheard = new Set<GatewayPeer>();
 
   constructor(options: GatewaysOptions) {
     this.#options = options;
@@ -56,9 +60,19 @@ export class Gateways {
     });
   }
 
-  /** Every gateway hears of a command at once: whichever has the device hands it over. Nobody answers. */
+  /** Every gateway hears of a command at once: whichever has the device hands it over. Nobody is waited for. */
   offer(command: CommandOffer): void {
-    for (const peer of this.#peers) peer.offer(command);
+    for (const peer of this.#peers) peer.offer(command).catch(() => this.#offerLater(peer));
+  }
+
+  /** One that could not be told is told that it has missed some, when it can. */
+  #offerLater(peer: GatewayPeer): void {
+    if (this.#unheard.has(peer)) return;
+    this.#unheard.add(peer);
+    this.#options.clock.after(offerAgainMs, () => {
+      this.#unheard.delete(peer);
+      if (this.#peers.has(peer)) peer.offer(null).catch(() => this.#offerLater(peer));
+    });
   }
 
   async sessions(device: string): Promise<SessionView[]> {

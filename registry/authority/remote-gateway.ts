@@ -54,7 +54,8 @@ export class RemoteGateway implements GatewayPeer {
     return 'outlook' in answer ? answer.outlook : [];
   }
 
-  offer(command: CommandOffer | null): void {
+  /** Heard is what the feed connection has taken; nobody waits for more. */
+  async offer(command: CommandOffer | null): Promise<void> {
     if (this.#offers.length < mostOffers) this.#offers.push(command);
     else if (this.#offers.at(-1) !== null) this.#offers.push(null);
     this.#wake();

@@ -40,7 +40,7 @@ export class Apart implements AsyncDisposable {
       'registry',
       '--data',
       join(dir, 'r'),
-      ...free('registry', 'pki'),
+      ...free('registry', 'pki', 'ops'),
     ]);
     const { registry: url, ca, adminTokenFile } = registry.doors;
     const joining = ['--registry', url, '--ca', ca, '--token-file', adminTokenFile, '--name', 'north'];

@@ -97,6 +97,54 @@ withPrograms(['python3'], 'sockets that are handed over', () => {
   });
 });
 
+withPrograms(['python3'], 'sockets that are handed over to several workers', () => {
+  test('they share them, and each serves who comes to it', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'activated-'));
+    const args = [launcher, 'mqtts:https', ...server(join(dir, 'data')), '--workers', '2'];
+    for (const door of ['registry', 'pki', 'ops']) args.push(`--${door}-port`, '0');
+    const child = spawn('python3', args, { stdio: ['pipe', 'pipe', 'ignore'] });
+    const lines: string[] = [];
+    createInterface({ input: child.stdout! }).on('line', (each) => lines.push(each));
+    try {
+      child.stdin!.write('go\n');
+      const ready = await eventually(
+        () => {
+          const found = lines.find((each) => each.startsWith('ready '));
+          if (!found) throw new Error(`not ready: ${lines.join('; ')}`);
+          return found;
+        },
+        { timeoutMs: 60_000 },
+      );
+      const doors = JSON.parse(ready.slice(6)) as Doors;
+      const [, mqtts] = lines
+        .find((each) => each.startsWith('ports '))!
+        .split(' ')
+        .map(Number);
+      expect(Number(new URL(doors.mqtts).port)).toBe(mqtts);
+      const token = (await readFile(doors.adminTokenFile, 'utf8')).trim();
+      const api = apiClient(doors.registry, await readFile(doors.ca, 'utf8'), token);
+      const device = await api.enroll('plant', 'pump');
+      const seen = new Set<string>();
+      await eventually(
+        async () => {
+          using raw = await RawMqtt.connected(device, mqtts!);
+          const { body } = await api.call('GET', '/v1/devices/pump');
+          seen.add(body.sessions[0].gateway);
+          expect(raw.closed).toBe(false);
+          expect([...seen].sort()).toEqual(['gateway/1', 'gateway/2']);
+        },
+        { timeoutMs: 30_000 },
+      );
+      await api.close();
+      process.kill(Number(lines.find((each) => each.startsWith('started '))!.split(' ')[1]), 'SIGTERM');
+      await eventually(() => expect(lines).toContain('ended 0'), { timeoutMs: 20_000 });
+    } finally {
+      child.stdin!.end();
+      await rm(dir, { recursive: true, force: true });
+    }
+  }, 120_000);
+});
+
 withPrograms(['systemd-socket-activate'], 'systemd', () => {
   test('systemd-socket-activate starts it at the first connection', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'activated-'));

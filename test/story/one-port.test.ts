@@ -197,6 +197,18 @@ describe('who may open a WebSocket', () => {
     expect(raw.answer).not.toMatch(/permessage-deflate/);
   });
 
+  test('an opening behind a request that is not answered yet is not heard', async () => {
+    using raw = await RawWebSocket.shaken(pump, https());
+    const body = 'not whole';
+    raw.socket.write(
+      `POST /v1/telemetry HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n\r\n${body}${openingOf()}`,
+    );
+    await raw.ended();
+    expect(raw.answer).not.toContain('101 Switching');
+    using again = await RawWebSocket.open(pump, https());
+    expect(again.status).toBe(101);
+  });
+
   test('nobody is there for a WebSocket elsewhere', async () => {
     using raw = await RawWebSocket.open(pump, https(), { path: '/v1/me' });
     // The request is answered as if it had not asked (RFC 9110, section 7.8).

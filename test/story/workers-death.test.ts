@@ -144,7 +144,9 @@ routes: [{ match: "#", to: [hook] }]`;
   await rm(dir, { recursive: true });
 });
 
-test('SIGTERM: every worker tells its sessions, and nothing is left running', async () => {
+test('SIGTERM: every worker tells its sessions, and nothing is left running', {
+  timeout: 120_000,
+}, async () => {
   await using house = await House.start({ workers: 2 });
   const fleet = await Promise.all(
     Array.from({ length: 8 }, (_, n) => house.api.enroll('plant', `told-${n}`)),
@@ -157,7 +159,9 @@ test('SIGTERM: every worker tells its sessions, and nothing is left running', as
   for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow(/ESRCH/);
 });
 
-test('a main process that is killed takes its workers along, and the next start finds all free', async () => {
+test('a main process that is killed takes its workers along, and the next start finds all free', {
+  timeout: 120_000,
+}, async () => {
   const dir = await mkdtemp(join(tmpdir(), 'house-'));
   const first = await House.start({ dir, workers: 2 });
   const device = await first.api.enroll('plant', 'orphan');

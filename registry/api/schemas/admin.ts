@@ -11,7 +11,6 @@ const lineAsks: readonly LineAsk[] = [
   'est',
   'staple',
   'sighted',
-  'suspect',
   'commands',
   'commands-waiting',
   'command-progress',

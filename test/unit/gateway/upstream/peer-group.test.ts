@@ -56,3 +56,16 @@ test.each([
 ])('%j make %j', (answers, expected) => {
   expect(together(answers)).toEqual(expected);
 });
+
+test('a member is asked as itself', async () => {
+  class Member {
+    readonly #count = 3;
+    async live(): Promise<number> {
+      return this.#count;
+    }
+  }
+  const group = new PeerGroup('north');
+  group.join(new Member() as unknown as GatewayPeer);
+  group.join(new Member() as unknown as GatewayPeer);
+  expect(await group.peer.live({ fingerprints: [] })).toBe(6);
+});

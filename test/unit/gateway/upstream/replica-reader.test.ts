@@ -36,7 +36,6 @@ const plant = parseFleetId('plant');
 const entry = (more: Partial<DirectoryEntry> = {}): DirectoryEntry => ({
   fingerprint,
   serialNumber: 'a',
-  limits: null,
   device: pump,
   fleet: plant,
   certificateState: 'issued',
@@ -48,6 +47,7 @@ const entry = (more: Partial<DirectoryEntry> = {}): DirectoryEntry => ({
   issuer: 'issuing',
   statusUntilMs: null,
   renewAfterMs: null,
+  limits: null,
   ...more,
 });
 

@@ -66,6 +66,9 @@ function session(clientId: string) {
   const told: string[] = [];
   const made = {
     clientId,
+    peer: { address: `10.0.0.1:${clientId.length}` },
+    connectedAtMs: 5,
+    lastHeardMs: 0,
     end: (fault: Fault) => {
       told.push(fault.kind);
       return closed;
@@ -92,6 +95,22 @@ test('the newcomer waits until the former owner, and whom that one waits for, ha
   expect(await isSettled(first)).toBe(true);
   expect(await isSettled(second)).toBe(true);
   expect(c.told).toEqual([]);
+});
+
+test('what is known of the device goes with the session to whoever takes it over', async () => {
+  const { one, two, clock } = house();
+  const [a, b] = [session('pump'), session('pump')];
+  one.packs((of) => ({ memory: of.clientId }));
+  await clock.move(300);
+  void one.claim(a.session, null);
+  const former = two.claim(b.session, null)!;
+  a.close();
+  expect(await former).toEqual({
+    peer: { address: '10.0.0.1:4' },
+    connectedAtMs: 5,
+    lastHeardMs: 0,
+    luggage: { memory: 'pump' },
+  });
 });
 
 test('a session that came later is not meant by what was said before', async () => {
