@@ -13,6 +13,7 @@ import { use } from './compare.ts';
 import { connect, resumption, storm } from './connect-case.ts';
 import { enrollment } from './enrollment-case.ts';
 import type { Bench, Figure } from './figure.ts';
+import { hostile } from './hostile-case.ts';
 import { memory } from './memory-case.ts';
 import { messages } from './message-case.ts';
 import { status } from './status-case.ts';
@@ -128,6 +129,7 @@ export const cases = {
   revoke,
   lookup,
   status,
+  hostile,
   workers: workerProcesses,
   enrollment,
   commands,

@@ -17,6 +17,8 @@ export interface Server extends Target {
 
 export interface FleetgateServer extends Server {
   readonly registry: string;
+  /** Port of the HTTPS door. */
+  readonly https: number;
   readonly pki: string;
   readonly ops: string;
   readonly adminToken: string;
@@ -44,7 +46,7 @@ export async function startFleetgate(dir: string, env: NodeJS.ProcessEnv = {}): 
   for await (const line of createInterface({ input: child.stdout! })) {
     if (!line.startsWith('ready ')) continue;
     const ready = JSON.parse(line.slice(6)) as Record<
-      'mqtts' | 'registry' | 'pki' | 'ops' | 'ca' | 'adminTokenFile',
+      'mqtts' | 'https' | 'registry' | 'pki' | 'ops' | 'ca' | 'adminTokenFile',
       string
     >;
     return {
@@ -53,6 +55,7 @@ export async function startFleetgate(dir: string, env: NodeJS.ProcessEnv = {}): 
       port: Number(new URL(ready.mqtts).port),
       ca: readFileSync(ready.ca, 'utf8'),
       registry: ready.registry,
+      https: Number(new URL(ready.https).port),
       pki: ready.pki,
       ops: ready.ops,
       adminToken: readFileSync(ready.adminTokenFile, 'utf8').trim(),

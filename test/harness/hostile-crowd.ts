@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '#common/clock.ts';
 import type { DeviceIdentity } from './api-client.ts';
-import { connectDevice } from './mqtt-device.ts';
+import { connectDevice, type DeviceKeys } from './mqtt-device.ts';
 
 export const attackNames = [
   'silent sockets',
@@ -28,8 +28,8 @@ export interface Order {
   readonly ca: string;
   /** Connections at once. */
   readonly count: number;
-  /** A device `hostile` that is let in, several times, and may subscribe to telemetry. */
-  readonly device: Credentials;
+  /** A device that is let in, several times, and may subscribe to telemetry. */
+  readonly device: Credentials & { readonly id: string };
   /** A certificate that nobody knows. */
   readonly stranger: Credentials;
 }
@@ -76,13 +76,13 @@ const betweenMs = 15;
 
 /** Devices that connect, publish with QoS 1, say goodbye and come again, for so long. */
 export async function honestService(
-  devices: readonly DeviceIdentity[],
+  devices: readonly DeviceKeys[],
   port: number,
   forMs: number,
 ): Promise<Service> {
   const service: Service = { connectMs: [], publishMs: [], failures: [] };
   const until = systemClock.elapsed() + forMs;
-  const live = async (device: DeviceIdentity) => {
+  const live = async (device: DeviceKeys) => {
     while (systemClock.elapsed() < until) {
       try {
         const beginMs = systemClock.elapsed();

@@ -74,7 +74,7 @@ async function clientHello(): Promise<Buffer> {
 }
 
 const hello = await clientHello();
-const halfPublish = packet(0x32, 'devices/hostile/telemetry', [0, 1, 0], [...Buffer.alloc(60_000, 65)]);
+const halfPublish = packet(0x32, `devices/${device.id}/telemetry`, [0, 1, 0], [...Buffer.alloc(60_000, 65)]);
 const subscribe = packet(0x82, [0, 1, 0], 'devices/+/telemetry/#', [0]);
 let session = 0;
 
@@ -82,7 +82,7 @@ function session5(then: (socket: TLSSocket) => void): TLSSocket {
   const socket = secure(mqtts, device);
   socket.once('secureConnect', () => {
     session += 1;
-    socket.write(connectBytes(`hostile/${session}`, 5));
+    socket.write(connectBytes(`${device.id}/${session}`, 5));
     then(socket);
   });
   return socket;
@@ -104,7 +104,7 @@ const attacks: Readonly<Record<Attack, () => void>> = {
     }),
   'a CONNECT byte by byte': () =>
     keepOpening(count, () =>
-      resumed(drip(secure(mqtts, device), connectBytes('hostile/drip', 5)) as TLSSocket),
+      resumed(drip(secure(mqtts, device), connectBytes(`${device.id}/drip`, 5)) as TLSSocket),
     ),
   'a PUBLISH half sent': () =>
     keepOpening(count, () =>

@@ -8,8 +8,11 @@ export interface Connected {
   closed: Promise<number | null>;
 }
 
+/** What a device connects with. */
+export type DeviceKeys = Pick<DeviceIdentity, 'id' | 'key' | 'certificate' | 'ca'>;
+
 export const mqttOptions = (
-  identity: DeviceIdentity,
+  identity: DeviceKeys,
   port: number,
   options: IClientOptions = {},
 ): IClientOptions => ({
@@ -28,7 +31,7 @@ export const mqttOptions = (
 
 /** Connects, or rejects with an error that carries the CONNACK's `code`. */
 export function connectDevice(
-  identity: DeviceIdentity,
+  identity: DeviceKeys,
   port: number,
   options: IClientOptions = {},
 ): Promise<Connected> {
