@@ -22,7 +22,6 @@ import { Flapping } from './limits/flapping.ts';
 import { Meters } from './limits/meters.ts';
 import { MqttDoor } from './mqtt/door.ts';
 import type { NeighbourLine } from './mqtt/neighbours.ts';
-import { abandonLeftovers, processName } from './mqtt/store/process-name.ts';
 import { SessionStore } from './mqtt/store/session-store.ts';
 import { withdraw, withdrawGone } from './mqtt/store/withdrawal.ts';
 import { Eviction } from './revocation/eviction.ts';
@@ -101,17 +100,17 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     conduct: flapping && ((entry) => flapping.judge(entry)),
     maxLagMs: settings.upstream.maxLag,
   });
+  const processes = Array.from({ length: workers }, (_, index) => `gateway-${index + 1}`);
   const store = opened.use(
     await SessionStore.open({
       dataDir,
-      process: processName(worker),
-      shared: workers > 1,
+      process: processes[worker - 1]!,
+      neighbours: processes.filter((_, index) => index !== worker - 1),
       settings: settings.mqtt,
       clock,
       log,
     }),
   );
-  if (worker === 1) await abandonLeftovers(store.sessions, workers, clock.now());
   const withdrawn = (change: Change) => withdraw(store, change);
   const eviction = new Eviction({ gateway: name, sessions, corridor, directory, clock, withdrawn });
   const { ask } = line;

@@ -23,7 +23,7 @@ import type { Connect } from './connect-packet.ts';
 import { Tongue } from './dialect.ts';
 import { Exchange } from './exchange.ts';
 import { Listeners } from './listeners.ts';
-import { type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
+import { type CarriedPacket, type Emitter, type NeighbourLine, Neighbours } from './neighbours.ts';
 import type { Outbound } from './outbound.ts';
 import { noProperties, type Properties } from './properties.ts';
 import { Shares } from './shares.ts';
@@ -111,7 +111,9 @@ export class Broker implements Audience, AsyncDisposable {
     this.#wills = new Wills({ ...options, publish: (...will) => this.#publishWill(...will) });
     if (neighbours) {
       const { mq } = aedes as unknown as { mq: Emitter };
-      new Neighbours(mq, this.#listeners, neighbours, () => metrics.messagesMissedTotal.inc());
+      const missed = () => metrics.messagesMissedTotal.inc();
+      const others = new Neighbours(mq, this.#listeners, neighbours, missed);
+      shares.elsewhere = (name, packet) => others.hand(name, packet as CarriedPacket);
     }
     store.index.follow((clientId, filters) => {
       this.#listeners.keep(clientId, filters);

@@ -110,6 +110,11 @@ export class Exchange {
   emit(packet: BrokerPacket, done?: () => void): this {
     if (packet.topic.startsWith('$SYS/')) this.#tellListeners(packet);
     const message = messageOf(packet);
+    if (packet.sharesOnly) {
+      this.#shares.deliver(message);
+      done?.();
+      return this;
+    }
     const grants = new Map<Subscriber, Grant>();
     this.#tree.match(packet.topic, ({ subscriber, subscription }) => {
       // [MQTT-3.8.3-3]

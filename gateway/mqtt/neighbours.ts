@@ -23,6 +23,8 @@ export interface CarriedPacket {
   readonly nl?: boolean;
   /** Which shared subscriptions are served where it arrives, by their whole names; all that are there when absent. */
   readonly shares?: readonly string[];
+  /** It is for those alone: a member elsewhere has left it. */
+  readonly sharesOnly?: boolean;
   /** Which are served elsewhere. */
   readonly sharesElsewhere?: readonly string[];
 }
@@ -137,6 +139,14 @@ export class Neighbours implements NeighbourEars {
   gone(neighbour: number): void {
     this.#known.delete(neighbour);
     this.#listeners.forget(nameOf(neighbour));
+  }
+
+  /** Hands what a member of a share has left here to a neighbour that has members; false when none has. */
+  hand(name: string, packet: CarriedPacket): boolean {
+    for (const [neighbour, { shares }] of this.#known)
+      if (shares.some((share) => share.name === name))
+        return this.#line.carry([neighbour], { ...carried(packet), shares: [name], sharesOnly: true });
+    return false;
   }
 
   /** Gives the shared subscriptions that neighbours serve of this message; null when they serve none. */

@@ -21,6 +21,8 @@ export interface BrokerPacket {
   readonly messageId?: number;
   /** Which shared subscriptions are served by this process, by their whole names; all of them when absent. */
   readonly shares?: readonly string[];
+  /** It is for those alone: whoever subscribes without a share has it. */
+  readonly sharesOnly?: boolean;
   /** Which are served elsewhere. */
   readonly sharesElsewhere?: readonly string[];
 }

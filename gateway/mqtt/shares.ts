@@ -1,11 +1,10 @@
 /**
  * Shared subscriptions (MQTT 5, section 4.8.2): of the members of a group one gets each message. Those that are gone,
  * that may not hear it or for which too much is waiting are passed over; what a member leaves unacknowledged goes to
- * another. Of a
- * group at several processes that are neighbours, one process gives each message.
+ * another. Of a group at several processes that are neighbours, one process gives each message.
  */
 import { FilterTree } from './filter-tree.ts';
-import type { Grant, Message, Parcel } from './parcel.ts';
+import type { BrokerPacket, Grant, Message, Parcel } from './parcel.ts';
 import { type SessionStore, StoredQueue } from './stored-queue.ts';
 import { added, type Subscriber, type Subscription, sharedName } from './subscriber.ts';
 import { shareOf } from './topic.ts';
@@ -29,6 +28,8 @@ export class Shares {
   readonly #tree = new FilterTree<Share>();
   readonly #shares = new Map<string, Share>();
   readonly #store: () => SessionStore;
+  /** Hands a message of a share to a neighbour that has members; false when none has. */
+  elsewhere: (name: string, packet: BrokerPacket) => boolean = () => false;
 
   constructor(store: () => SessionStore) {
     this.#store = store;
@@ -124,8 +125,11 @@ export class Shares {
       ended: (ending, _reasonCode, wasSent) => {
         // Answered with an error it is not for others [MQTT-4.8.2-6]; nor is QoS 2 that was begun [MQTT-4.8.2-5].
         if (ending !== 'closed' || grant.qos === 0 || (wasSent && grant.qos === 2)) return false;
-        // A session that is kept keeps it, unless somebody else is here.
-        if (stored && choose(share, message.topic) === null) return false;
+        if (choose(share, message.topic) === null) {
+          if (this.elsewhere(share.name, message.packet)) return true;
+          // Nobody else: a session that is kept keeps it.
+          if (stored) return false;
+        }
         this.#give(share, message);
         return true;
       },

@@ -23,8 +23,8 @@ export class DeliveryHouse implements AsyncDisposable {
   }
 
   /** Everybody may publish and subscribe below `x/`. */
-  static async start(config: string): Promise<DeliveryHouse> {
-    const house = await House.start({ config });
+  static async start(config: string, workers = 1): Promise<DeliveryHouse> {
+    const house = await House.start({ config, workers });
     const device = await house.api.enroll('plant', 'd');
     const rules = [
       { allow: 'publish', pattern: 'x/#', retain: true },

@@ -6,7 +6,7 @@ const store = await SessionStore.open({
   ...sessionStoreDefaults,
   dataDir: process.argv[2]!,
   process: 'neighbour',
-  shared: true,
+  neighbours: ['gateway'],
 });
 
 async function answer(request: SessionRequest): Promise<unknown> {

@@ -12,7 +12,7 @@ import type { Arrival } from '../../gateway/mqtt/store/session-table.ts';
 
 export const sessionStoreDefaults = {
   process: 'gateway',
-  shared: false,
+  neighbours: [] as string[],
   settings: {
     maxStoredMessages: 1000,
     maxStoredSize: 4 * 1024 * 1024,

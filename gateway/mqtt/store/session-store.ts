@@ -20,8 +20,8 @@ export interface SessionStoreOptions {
   dataDir: string;
   /** Name of this process among those that share the file; the same after a restart. */
   process: string;
-  /** Whether other processes may have the file open. */
-  shared: boolean;
+  /** Names of the others that may have the file open now. */
+  neighbours: readonly string[];
   settings: StoreSettings;
   clock: Clock;
   log: Logger;
@@ -67,7 +67,7 @@ export class SessionStore implements AsyncDisposable {
     const checkpoint = () => this.#checkpointer.run();
     const commit = new GroupCommit({ db, path, clock, checkpoint, sync: fdatasync, failed });
     this.#commit = commit;
-    this.index = new KeptSessions(db, options.shared);
+    this.index = new KeptSessions(db, options.neighbours.length > 0);
     this.subscriptions = new SubscriptionTable(db, commit, this.index);
     this.queue = new MessageQueue(db, commit, {
       maxMessages: settings.maxStoredMessages,
@@ -85,8 +85,8 @@ export class SessionStore implements AsyncDisposable {
   }
 
   /**
-   * Opens or makes `sessions.db`. Whoever was connected to a process of this name is away now, and sessions that ended
-   * meanwhile are gone. Faults `conflict` when another version wrote the file.
+   * Opens or makes `sessions.db`. Whoever was connected to a process that is none of the neighbours is away now, and
+   * sessions that ended meanwhile are gone. Faults `conflict` when another version wrote the file.
    */
   static async open(options: SessionStoreOptions): Promise<SessionStore> {
     const path = join(options.dataDir, 'sessions.db');
@@ -97,7 +97,7 @@ export class SessionStore implements AsyncDisposable {
     const store = new SessionStore(options, db, path);
     try {
       const nowMs = options.clock.now();
-      await store.sessions.abandon(options.process, nowMs);
+      await store.sessions.abandonAllBut(options.neighbours, nowMs);
       while (await store.sessions.expire(nowMs));
       return store;
     } catch (thrown) {

@@ -92,17 +92,13 @@ export class SessionTable {
     });
   }
 
-  /** Connections of a process that is gone are over as of now; what they had left behind is due. */
-  abandon(process: string, nowMs: number): Promise<void> {
+  /** Connections of processes that are not among these are over as of now; the Wills that they had are due. */
+  abandonAllBut(processes: readonly string[], nowMs: number): Promise<void> {
+    const alive = JSON.stringify(processes);
     return this.#commit.write(() => {
-      this.#statements.abandon.run(nowMs, process);
-      this.#wills.abandon(process, nowMs);
+      this.#statements.abandon.run(nowMs, alive);
+      this.#wills.abandonAllBut(alive, nowMs);
     });
-  }
-
-  /** Processes that have connections, or had when they ended. */
-  processes(): string[] {
-    return this.#statements.processes.all();
   }
 
   /** Ends what has expired; true when there may be more. */
@@ -160,13 +156,8 @@ function prepare(db: Database.Database) {
       SET fingerprint = excluded.fingerprint, process = excluded.process, epoch = excluded.epoch,
         expiry_ms = excluded.expiry_ms, ends_ms = NULL`),
     away: db.prepare('UPDATE sessions SET process = NULL, expiry_ms = ?, ends_ms = ? WHERE client_id = ?'),
-    abandon: db.prepare('UPDATE sessions SET process = NULL, ends_ms = ? + expiry_ms WHERE process = ?'),
-    processes: db
-      .prepare<[], string>(
-        `SELECT process FROM sessions WHERE process IS NOT NULL
-         UNION SELECT process FROM wills WHERE due_ms IS NULL`,
-      )
-      .pluck(),
+    abandon: db.prepare(`UPDATE sessions SET process = NULL, ends_ms = ? + expiry_ms
+      WHERE process IS NOT NULL AND process NOT IN (SELECT value FROM json_each(?))`),
     ended: db
       .prepare<[number, number], string>('SELECT client_id FROM sessions WHERE ends_ms <= ? LIMIT ?')
       .pluck(),

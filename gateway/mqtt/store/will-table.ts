@@ -80,9 +80,9 @@ export class WillTable {
     return this.#commit.note(() => void this.#statements.drop.run(clientId, epoch));
   }
 
-  /** Within a job. */
-  abandon(process: string, nowMs: number): void {
-    this.#statements.abandon.run(nowMs, process);
+  /** Within a job; the names of processes as JSON. */
+  abandonAllBut(processes: string, nowMs: number): void {
+    this.#statements.abandon.run(nowMs, processes);
   }
 
   /** Within a job. */
@@ -155,7 +155,8 @@ function prepare(db: Database.Database) {
       'UPDATE wills SET due_ms = ? + min(delay_ms, ?) WHERE client_id = ? AND epoch = ? AND due_ms IS NULL',
     ),
     drop: db.prepare('DELETE FROM wills WHERE client_id = ? AND epoch = ?'),
-    abandon: db.prepare('UPDATE wills SET due_ms = ? + delay_ms WHERE process = ? AND due_ms IS NULL'),
+    abandon: db.prepare(`UPDATE wills SET due_ms = ? + delay_ms
+      WHERE due_ms IS NULL AND process NOT IN (SELECT value FROM json_each(?))`),
     forgetClient: db.prepare('DELETE FROM wills WHERE client_id = ?'),
     forgetDevice: db.prepare('DELETE FROM wills WHERE device = ?'),
     anyDue: db.prepare<[number], number>('SELECT id FROM wills WHERE due_ms <= ? LIMIT 1').pluck(),

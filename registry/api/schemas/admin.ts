@@ -11,6 +11,7 @@ const lineAsks: readonly LineAsk[] = [
   'est',
   'staple',
   'sighted',
+  'suspect',
   'commands',
   'commands-waiting',
   'command-progress',

@@ -48,6 +48,7 @@ const entry = (more: Partial<DirectoryEntry> = {}): DirectoryEntry => ({
   issuer: 'issuing',
   statusUntilMs: null,
   renewAfterMs: null,
+  limits: null,
   ...more,
 });
 

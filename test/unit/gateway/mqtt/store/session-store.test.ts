@@ -21,8 +21,15 @@ afterEach(async () => {
   folder[Symbol.dispose]();
 });
 
-const open = async (settings: Partial<typeof sessionStoreDefaults.settings> = {}, shared = false) => {
-  store = await folder.open({ clock, shared, settings: { ...sessionStoreDefaults.settings, ...settings } });
+const open = async (
+  settings: Partial<typeof sessionStoreDefaults.settings> = {},
+  neighbours: string[] = [],
+) => {
+  store = await folder.open({
+    clock,
+    neighbours,
+    settings: { ...sessionStoreDefaults.settings, ...settings },
+  });
 };
 const reopen = async () => {
   await store[Symbol.asyncDispose]();
@@ -278,7 +285,7 @@ describe('Wills', () => {
 
 describe('two processes on one file', () => {
   test('each hears at once of the sessions and subscriptions of the other', async () => {
-    await open({}, true);
+    await open({}, ['neighbour']);
     using neighbour = await SessionNeighbour.start(folder);
     const arrival = { device: 'd', fingerprint: 'f', clean: false, expiryMs: 60_000, will: null };
     expect(store.index.has('theirs')).toBe(false);
@@ -299,7 +306,7 @@ describe('two processes on one file', () => {
     timeout: 60_000,
   }, async () => {
     // Each waits for the other, by a clock that goes.
-    store = await folder.open({ shared: true });
+    store = await folder.open({ neighbours: ['neighbour'] });
     await arrive('reader');
     await subscribe('reader', 'busy/#');
     using neighbour = await SessionNeighbour.start(folder);
@@ -321,13 +328,13 @@ describe('two processes on one file', () => {
   });
 
   test('whoever was connected to a process that has died is away from when that is said', async () => {
-    await open({}, true);
+    await open({}, ['neighbour']);
     const neighbour = await SessionNeighbour.start(folder);
     const arrival = { device: 'd', fingerprint: 'f', clean: false, expiryMs: 1_000, will: will(0) };
     await neighbour.ask({ ask: 'open', arrival: { ...arrival, clientId: 'orphan' } });
     neighbour[Symbol.dispose]();
     expect([store.sessions.hasExpired(clock.now() + 1e9), await dueWills()]).toEqual([false, []]);
-    await store.sessions.abandon('neighbour', clock.now());
+    await store.sessions.abandonAllBut(['gateway'], clock.now());
     expect(await dueWills()).toEqual(['orphan']);
     clock.set(clock.now() + 1_000);
     await store.sessions.expire(clock.now());
