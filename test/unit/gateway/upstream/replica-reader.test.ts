@@ -48,7 +48,6 @@ const entry = (more: Partial<DirectoryEntry> = {}): DirectoryEntry => ({
   issuer: 'issuing',
   statusUntilMs: null,
   renewAfterMs: null,
-  limits: null,
   ...more,
 });
 
