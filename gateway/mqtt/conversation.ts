@@ -241,7 +241,7 @@ export class Conversation {
     const { speaker, lane } = this.#parts;
     if (fault.kind !== 'quota-exceeded' || speaker.version === 4)
       return void speaker.end(fault, { silence: false });
-    if (request.qos === 2) lane.brokerQos2Refused(request.packetId);
+    if (request.qos === 2) lane.qos2Refused(request.packetId);
     this.#refusePublish(request, fault);
     speaker.release();
   }

@@ -42,6 +42,12 @@ export class InboundQos2 {
     this.#moved?.delete(packetId);
   }
 
+  /** It was answered with an error: its id is free [MQTT-4.3.3-9]. */
+  refused(packetId: number): void {
+    this.#states.delete(packetId);
+    this.#moved?.delete(packetId);
+  }
+
   /** PUBREL: whether it was awaited. */
   release(packetId: number): boolean {
     const known = this.#states.get(packetId) === received;

@@ -158,8 +158,8 @@ export class Lane implements Waiter {
   }
 
   /** It was answered with an error, which ends it (section 4.3.3). */
-  brokerQos2Refused(packetId: number): void {
-    this.#qos2?.delete(packetId);
+  qos2Refused(packetId: number): void {
+    this.unreleased?.refused(packetId);
   }
 
   /** A PUBREL arrived: whether the packet id was awaiting it. */
