@@ -111,7 +111,7 @@ export const connack: Case[] = [
     const talk = await s.connect('a', { keepalive: 2 });
     if (talk.connack.properties?.serverKeepAlive !== undefined)
       throw new NotApplicable('it sends a keep-alive of its own');
-    await talk.closes(8_000);
+    await talk.closes(15_000);
   }),
 ];
 

@@ -122,7 +122,7 @@ export const connecting: Case[] = [
     await listener.subscribe(s.topic());
     const will = { topic: s.topic(), payload: Buffer.from('silent'), qos: 0 as const, retain: false };
     const talk = await s.connect('a', { keepalive: 1, will });
-    await talk.closes(6_000);
+    await talk.closes(15_000);
     // As if the network had failed: with its Will.
     await listener.message('silent');
   }),
