@@ -12,7 +12,7 @@ export default defineConfig({
     projects: [
       project('unit'),
       project('law'),
-      project('story', { fileParallelism: false }),
+      project('story'),
       project('peers', { fileParallelism: false }),
     ],
     coverage: {

@@ -130,7 +130,9 @@ describe('errors', () => {
 /** Every command, as the files of the nouns add them: their helps are too many to start a process for each. */
 async function commandsOf(): Promise<Command[]> {
   const program = new Command('fleetgate');
-  for (const file of readdirSync('cli').filter((name) => name.endsWith('.ts') && name !== 'main.ts')) {
+  // These two are programs: to import them is to start them.
+  const programs = ['main.ts', 'worker.ts'];
+  for (const file of readdirSync('cli').filter((name) => name.endsWith('.ts') && !programs.includes(name))) {
     const parts: Record<string, unknown> = await import(pathToFileURL(resolve('cli', file)).href);
     for (const [name, add] of Object.entries(parts))
       if (/Commands?$/.test(name)) (add as (to: Command) => void)(program);

@@ -51,7 +51,6 @@ describe('mqtt', () => {
     expect((await raw.next('connack')).properties).toMatchObject({
       maximumPacketSize: 1024,
       receiveMaximum: 5,
-      sharedSubscriptionAvailable: false,
     });
     raw.send([0x30, 0xff, 0x7f]);
     expect(await raw.ended()).toBe(0x95);
