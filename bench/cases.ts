@@ -126,11 +126,12 @@ export const cases = {
   messages,
   memory,
   storm,
-  revoke,
   lookup,
   status,
   hostile,
   workers: workerProcesses,
   enrollment,
   commands,
+  // Last: who is revoked here stays so.
+  revoke,
 } as const;
