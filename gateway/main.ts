@@ -3,6 +3,7 @@ import type { Clock } from '#common/clock.ts';
 import type { Change } from '#common/contract/change.ts';
 import type { CommandOffer } from '#common/contract/command.ts';
 import type { RegistryLine } from '#common/contract/line.ts';
+import { urlOf } from '#common/http/url.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { OpsDoor, type Probe } from '#common/ops-door.ts';
@@ -230,10 +231,4 @@ function flappingOf(limits: LimitSettings, clock: Clock, metrics: Metrics): Flap
     longestBanMs: flappingLongestBan,
     onBan: () => metrics.flappingBansTotal.inc(),
   });
-}
-
-/** A wildcard address is reached by loopback; an IPv6 address stands in brackets. */
-export function urlOf(scheme: string, host: string, port: number): string {
-  const address = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  return `${scheme}://${address.includes(':') ? `[${address}]` : address}:${port}`;
 }

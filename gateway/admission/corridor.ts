@@ -1,6 +1,6 @@
 /** The corridor that every arrival walks, whatever the door: look up, judge, count, write down. */
 import type { Clock } from '#common/clock.ts';
-import type { Directory, DirectoryEntry } from '#common/contract/directory.ts';
+import type { Directory, DirectoryEntry, FleetTerms } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
 import { renewalRole } from '#common/contract/role-defaults.ts';
 import type { Fault, FaultKind } from '#common/fault.ts';
@@ -88,7 +88,9 @@ export class DirectoryCorridor implements Corridor {
     fault: Fault,
   ): void {
     const { journal, metrics, clock } = this.#options;
-    const arrival = this.#arrival(peer, this.#entry(peer), clientId, false, undefined);
+    const entry = this.#entry(peer);
+    const terms = entry && this.#options.directory.fleet(entry.fleet);
+    const arrival = this.#arrival(peer, entry, terms, clientId, false, undefined);
     const [timeMs, leaf] = [clock.now(), handshake && leafOf(handshake)];
     const { kind: reason, message: beyond } = fault;
     journal.add({ what: 'arrival', timeMs, protocol, arrival, reason, beyond, leaf });
@@ -115,7 +117,7 @@ export class DirectoryCorridor implements Corridor {
     const { directory } = this.#options;
     const terms = entry && directory.fleet(entry.fleet);
     const rights = entry && rightsOf(directory.role(entry.role), entry, terms);
-    const arrival = this.#arrival(peer, entry, clientId, rights?.severalSessions ?? false, finding);
+    const arrival = this.#arrival(peer, entry, terms, clientId, rights?.severalSessions ?? false, finding);
     const fault = refusalOf(arrival);
     if (fault || !entry || !rights) return { admitted: false, fault: fault!, entry, rights, arrival };
     if (scopeOf(arrival) === 'renewal')
@@ -126,6 +128,7 @@ export class DirectoryCorridor implements Corridor {
   #arrival(
     peer: Peer,
     entry: DirectoryEntry | undefined,
+    terms: FleetTerms | undefined,
     clientId: string | null,
     severalSessions: boolean,
     finding: Finding | undefined,
@@ -136,7 +139,7 @@ export class DirectoryCorridor implements Corridor {
       entry,
       finding,
       issuer: entry && directory.issuer(entry.issuer),
-      terms: entry && directory.fleet(entry.fleet),
+      terms,
       clientId,
       severalSessions,
       lagMs: directory.lagMs(),

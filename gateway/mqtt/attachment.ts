@@ -1,24 +1,17 @@
 /** The front's hold on its session in the broker: what a device asks of it, as calls. */
-import type { Aedes, Client } from 'aedes';
 import type { Rights } from '../sessions/rights.ts';
 import type { BrokerLink } from './broker-link.ts';
 import type { BrokerStore, StoredSubscription } from './broker-store.ts';
 import type { Exchange } from './exchange.ts';
 import type { Listeners } from './listeners.ts';
-import { deliverRetained } from './retained-delivery.ts';
+import { deliverRetained, type RetainedParts } from './retained-delivery.ts';
 import type { AskedSubscription } from './subscribe-packet.ts';
 import type { Subscriber, Subscription } from './subscriber.ts';
 import { shareOf } from './topic.ts';
 
-/** A client of aedes with what we reach into. */
-export type LinkedClient = Client & {
-  conn: BrokerLink;
-  subscriptions: Record<string, { qos: number }>;
-  duplicates: object;
-};
-
 export interface AttachmentParts {
-  readonly aedes: Aedes;
+  /** A name for one more message of this broker. */
+  readonly newName: RetainedParts['newName'];
   readonly listeners: Listeners;
   readonly exchange: Exchange;
   readonly store: BrokerStore;
@@ -114,16 +107,9 @@ export class Attachment {
   }
 
   async #deliverRetained(wanted: readonly Subscription[]): Promise<void> {
-    const { aedes, store, subscriber, link } = this.#parts;
-    const parts = {
-      store,
-      newName: () => ({
-        brokerId: aedes.id,
-        brokerCounter: ++(aedes as unknown as { counter: number }).counter,
-      }),
-    };
+    const { subscriber, link } = this.#parts;
     try {
-      for (const subscription of wanted) await deliverRetained(subscriber, subscription, parts);
+      for (const subscription of wanted) await deliverRetained(subscriber, subscription, this.#parts);
     } catch (error) {
       link.destroy(error as Error);
     }

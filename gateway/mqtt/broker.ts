@@ -1,9 +1,7 @@
 /**
- * aedes, behind the front: subscriptions, routing and queues. The only file that imports it. It sees CONNECTs of admitted
- * devices and acknowledgements of what it sent; every other packet is read by the front and reaches it as a call. Sessions,
- * their ends and their Wills are the store's: aedes is asked to keep nothing.
+ * The broker behind the fronts: who is attached, what is published and to whom it goes, how sessions begin and end. It
+ * brings together aedes, which numbers and stores messages, the exchange, which delivers them, and the store.
  */
-import { Aedes, type AedesPublishPacket, type Client, type Subscription } from 'aedes';
 import type { Cancel, Clock } from '#common/clock.ts';
 import type { DirectoryEntry } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
@@ -15,7 +13,8 @@ import type { Rights } from '../sessions/rights.ts';
 import type { MqttSettings } from '../settings.ts';
 import type { Audience } from '../telemetry/audience.ts';
 import type { Intake } from '../telemetry/intake.ts';
-import { Attachment, type Departure, type LinkedClient } from './attachment.ts';
+import { type Aedes, openAedes } from './aedes.ts';
+import { Attachment, type Departure } from './attachment.ts';
 import { type BrokerGuest, BrokerLink } from './broker-link.ts';
 import { BrokerPersistence } from './broker-persistence.ts';
 import type { BrokerStore, StoredSubscription } from './broker-store.ts';
@@ -114,9 +113,8 @@ export class Broker implements Audience, AsyncDisposable {
     const { store, neighbours, metrics } = options;
     this.#wills = new Wills({ ...options, publish: (...will) => this.#publishWill(...will) });
     if (neighbours) {
-      const { mq } = aedes as unknown as { mq: Emitter };
       const missed = () => metrics.messagesMissedTotal.inc();
-      const others = new Neighbours(mq, this.#listeners, neighbours, missed);
+      const others = new Neighbours(exchange as unknown as Emitter, this.#listeners, neighbours, missed);
       shares.elsewhere = (name, packet) => others.hand(name, packet as CarriedPacket);
     }
     store.index.follow((clientId, filters) => {
@@ -136,66 +134,7 @@ export class Broker implements Audience, AsyncDisposable {
     const persistence = new BrokerPersistence(store, mayRetain);
     const shares = new Shares(() => persistence as unknown as BrokerStore);
     const exchange = new Exchange(shares);
-    const aedes = await Aedes.createBroker({
-      persistence,
-      mq: exchange,
-      connectTimeout: settings.connectTimeout,
-      drainTimeout: settings.drainTimeout,
-      // No queue before the subscribers: one that does not read would hold up all others, and aedes' emitter empties a
-      // long queue by recursion, which ends the process. What waits for one client is bounded by `maxQueuedSize`.
-      concurrency: 0,
-      maxTopicLevels: settings.maxTopicLevels,
-      maxClientsIdLength: 128,
-      // Limits and capabilities are announced by the front.
-      maximumPacketSize: 0,
-      receiveMaximum: 0,
-      topicAliasMaximum: 0,
-      sessionExpiryIntervalLimit: Math.round(settings.maxSessionExpiry / 1000),
-      preConnect: (client: Client, packet: { will?: unknown }, done: (error: null, go: boolean) => void) => {
-        const linked = client as LinkedClient;
-        // 2.0.0-beta.1 looks names up in plain objects: a filter or client id `constructor` would end the process.
-        linked.subscriptions = Object.create(null);
-        linked.duplicates = Object.create(null);
-        packet.will = undefined;
-        done(null, linked.conn instanceof BrokerLink);
-      },
-      authorizeSubscribe: (
-        client: Client | null,
-        sub: Subscription,
-        done: (error: null, sub: Subscription | null) => void,
-      ) => {
-        // Asked when a stored session is restored: rights may have been withdrawn meanwhile. The broker itself subscribes
-        // to nothing.
-        linkOf(client)?.restored?.(sub as never);
-        done(null, null);
-      },
-      authorizePublish: (
-        _client: Client | null,
-        _packet: AedesPublishPacket,
-        done: (error?: Error | null) => void,
-      ) => {
-        // Devices' publishes are calls of ours, and their Wills the store's.
-        done(new Error('nothing is published this way'));
-      },
-    } as unknown as ConstructorParameters<typeof Aedes>[0]);
-    const inner = aedes as unknown as {
-      clients: object;
-      brokers: object;
-      _clearWillInterval: NodeJS.Timeout;
-      scheduleSessionExpiry: () => void;
-    };
-    inner.clients = Object.create(null);
-    inner.brokers = Object.create(null);
-    inner.scheduleSessionExpiry = () => {};
-    clearInterval(inner._clearWillInterval);
-    for (const event of ['clientError', 'connectionError'] as const) {
-      aedes.on(event, (_client: Client, error: Error) =>
-        log.debug({ error: error.message }, 'The broker ended a client.'),
-      );
-    }
-    (aedes as unknown as NodeJS.EventEmitter).on('error', (error: Error) =>
-      log.error({ error: error.message }, 'The broker reported an error.'),
-    );
+    const aedes = await openAedes({ settings, persistence, exchange, log });
     return new Broker(aedes, options, persistence, exchange, shares);
   }
 
@@ -211,7 +150,7 @@ export class Broker implements Audience, AsyncDisposable {
     const expiryMs = this.#expiryMs(connect.sessionExpirySeconds);
     this.#checkQuota(clientId, expiryMs);
     const link = new BrokerLink(guest);
-    this.#aedes.handle(link as unknown as Parameters<Aedes['handle']>[0], undefined as never);
+    this.#aedes.take(link);
     this.#links.set(clientId, link);
     const subscriber = this.#exchange.enter(clientId, guest.outbound, expiryMs > 0);
     const tongue = Tongue.of(this.#options.settings.topics, guest.entry.fleet, guest.device);
@@ -219,7 +158,7 @@ export class Broker implements Audience, AsyncDisposable {
     let taken = Promise.resolve(nobody);
     const held = (): Held => ({ guest, link, connect, subscriber, will, taken });
     const attachment = new Attachment({
-      aedes: this.#aedes,
+      newName: () => this.#aedes.newName(),
       listeners: this.#listeners,
       exchange: this.#exchange,
       store: this.#store,
@@ -282,7 +221,7 @@ export class Broker implements Audience, AsyncDisposable {
   publish({ device, ...message }: Message, done: (error?: Error | null) => void): void {
     const properties = toWire(message.properties);
     this.#persistence.speaking(device ?? '', () =>
-      this.#aedes.publish({ cmd: 'publish', dup: false, ...message, properties } as never, done as never),
+      this.#aedes.publish({ dup: false, ...message, properties }, done),
     );
   }
 
@@ -310,10 +249,10 @@ export class Broker implements Audience, AsyncDisposable {
 
   #publishWill(will: StoredWill, device: string, clientId: string): Promise<void> {
     const { topic, payload, qos, retain, properties } = will;
-    const message = { cmd: 'publish', dup: false, topic, payload, qos, retain, clientId, properties };
+    const message = { dup: false, topic, payload, qos, retain, clientId, properties };
     return new Promise((resolve, reject) => {
       const done = (error?: Error | null) => (error ? reject(error) : resolve());
-      this.#persistence.speaking(device, () => this.#aedes.publish(message as never, done as never));
+      this.#persistence.speaking(device, () => this.#aedes.publish(message, done));
     });
   }
 
@@ -369,7 +308,7 @@ export class Broker implements Audience, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#cancel();
     while (this.#leaving.size > 0) await Promise.all(this.#leaving);
-    await new Promise<void>((resolve) => this.#aedes.close(() => resolve()));
+    await this.#aedes.close();
   }
 }
 
@@ -382,11 +321,6 @@ interface Held {
   readonly will: StoredWill | null;
   readonly taken: Promise<Taken>;
 }
-
-const linkOf = (client: Client | null): BrokerLink | undefined => {
-  const link = client?.conn as unknown;
-  return link instanceof BrokerLink ? link : undefined;
-};
 
 /** The shares of a session that is kept and away. */
 function rejoin(shares: Shares, clientId: string, kept: readonly StoredSubscription[]): void {

@@ -71,17 +71,22 @@ const disconnectWithWill = 0x04;
 
 export class Conversation {
   readonly #parts: ConversationParts;
-  readonly #subscriptions: Subscriptions;
+  #subscribing: Subscriptions | undefined;
   #replies: CommandReplies | undefined;
 
   constructor(parts: ConversationParts) {
     this.#parts = parts;
-    this.#subscriptions = new Subscriptions(parts);
+  }
+
+  /** Made when there is something to subscribe to: most devices only speak. */
+  get #subscriptions(): Subscriptions {
+    this.#subscribing ??= new Subscriptions(this.#parts);
+    return this.#subscribing;
   }
 
   /** What the session has subscribed to. */
   get filters(): readonly string[] {
-    return this.#subscriptions.filters;
+    return this.#subscribing?.filters ?? [];
   }
 
   /** A stored session is back, with what it had subscribed to. */
@@ -91,7 +96,7 @@ export class Conversation {
 
   /** The connection is over. */
   close(): void {
-    this.#subscriptions.close();
+    this.#subscribing?.close();
   }
 
   /** Takes one packet: its first byte, and its body between `start` and `end`. Faults end the connection. */

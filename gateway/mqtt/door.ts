@@ -4,7 +4,7 @@ import { mqttNames } from '../door/alpn.ts';
 import { Listener, type ListenerOptions } from '../door/listener.ts';
 import { Broker, type BrokerOptions } from './broker.ts';
 import { Deadlines } from './deadlines.ts';
-import type { FrontParts } from './front.ts';
+import type { FrontParts } from './front-parts.ts';
 import { Fronts } from './fronts.ts';
 import { Renewals } from './renewal.ts';
 

@@ -3,57 +3,31 @@
  * the gateway, and ends. A session that needs nothing of a broker never meets one; one that does is attached when it
  * first needs it.
  */
-import type { Clock } from '#common/clock.ts';
 import type { DirectoryEntry } from '#common/contract/directory.ts';
 import type { Protocol } from '#common/contract/receipt.ts';
 import { Fault } from '#common/fault.ts';
-import type { Logger } from '#common/log.ts';
-import type { Metrics } from '#common/metrics.ts';
 import { peerChain } from '#common/x509/peer-chain.ts';
 import type { Finding } from '../admission/finding.ts';
-import type { Corridor } from '../admission/verdict.ts';
-import type { CommandDesk } from '../commands/desk.ts';
-import type { Replies } from '../commands/replies.ts';
 import type { Peer } from '../door/peer.ts';
 import { readWire, tlsOf, type Wire, type WireReader } from '../door/wire.ts';
-import type { Ownership } from '../sessions/ownership.ts';
 import type { Rights } from '../sessions/rights.ts';
 import type { Session } from '../sessions/session.ts';
-import type { Sessions } from '../sessions/sessions.ts';
-import type { MqttSettings } from '../settings.ts';
-import type { Intake } from '../telemetry/intake.ts';
 import type { Attachment } from './attachment.ts';
-import type { Broker, Guest } from './broker.ts';
+import type { Guest } from './broker.ts';
 import { type Connect, readConnect, versionOf } from './connect-packet.ts';
 import { Conversation } from './conversation.ts';
-import { type Deadlines, lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
+import { lateForConnect, lateForKeepAlive, type Punctual } from './deadlines.ts';
 import { Tongue } from './dialect.ts';
-import { enter, type TakeOverParts, takeOver } from './entrance.ts';
+import { enter, takeOver } from './entrance.ts';
 import { errorWord } from './error-topic.ts';
+import type { FrontParts } from './front-parts.ts';
 import { greetingOf, keepAliveOf, lastWordOf } from './greeting.ts';
 import { type FrameTaker, Inbox } from './inbox.ts';
-import { Lane, type LaneHost, type LaneParts } from './lane.ts';
+import { Lane, type LaneHost } from './lane.ts';
 import { Outbound } from './outbound.ts';
-import type { Renewals } from './renewal.ts';
 import type { Speaker } from './speaker.ts';
 import { WayOut } from './way-out.ts';
 import { leaveWill } from './will.ts';
-
-export interface FrontParts extends Pick<LaneParts, 'meters'>, Pick<TakeOverParts, 'clones'> {
-  settings: MqttSettings;
-  corridor: Corridor;
-  sessions: Sessions;
-  ownership: Ownership;
-  intake: Intake;
-  broker: Broker;
-  renewals: Renewals;
-  commands: CommandDesk;
-  replies: Replies;
-  deadlines: Deadlines;
-  clock: Clock;
-  log: Logger;
-  metrics: Metrics;
-}
 
 /** After our last word a peer has so long to take it. */
 const lastWordMs = 1_000;
@@ -306,11 +280,6 @@ export class Front implements Session, Guest, LaneHost, Speaker, Punctual, Frame
     this.#whenAttached = null;
     if (use) use(attachment);
     else this.release();
-  }
-
-  fromBroker(bytes: Buffer, done: () => void): void {
-    if (this.#ended || this.#socket.write(bytes)) return done();
-    this.#socket.once('drain', done);
   }
 
   detached(): void {

@@ -2,7 +2,8 @@
 import { Fault } from '#common/fault.ts';
 import type { Peer } from '../door/peer.ts';
 import type { Wire } from '../door/wire.ts';
-import { Front, type FrontParts } from './front.ts';
+import { Front } from './front.ts';
+import type { FrontParts } from './front-parts.ts';
 
 /** Connections that are told goodbye before the loop gets a turn. */
 const lot = 500;

@@ -18,11 +18,8 @@ export interface SubscriptionsParts extends CommandSessionParts {
 /** Reason code of UNSUBACK (MQTT 5, section 3.11.3). */
 const noSubscriptionExisted = 0x11;
 
-const notGranted = (filter: string, shared: boolean): Fault =>
-  new Fault(
-    'topic-not-allowed',
-    shared ? 'There are no shared subscriptions here.' : `This device may not subscribe to ${filter}.`,
-  );
+const notGranted = (filter: string): Fault =>
+  new Fault('topic-not-allowed', `This device may not subscribe to ${filter}.`);
 
 export class Subscriptions {
   readonly #parts: SubscriptionsParts;
@@ -55,7 +52,7 @@ export class Subscriptions {
       const most = speaker.rights.maySubscribe(this.#meant(asked.filter));
       const code = most === null ? refused : Math.min(asked.qos, most);
       codes.push(code);
-      if (code >= 0x80) why ??= denial(speaker.rights, notGranted(asked.filter, most !== null));
+      if (code >= 0x80) why ??= denial(speaker.rights, notGranted(asked.filter));
       return code < 0x80 ? [{ ...asked, qos: code as 0 | 1 | 2 }] : [];
     });
     const full = () => codes.map((code) => (code < 0x80 ? (speaker.version === 5 ? 0x97 : 0x80) : code));

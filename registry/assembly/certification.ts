@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '#common/clock.ts';
+import { urlOf } from '#common/http/url.ts';
 import type { Logger } from '#common/log.ts';
 import type { Metrics } from '#common/metrics.ts';
 import { type PkiContent, PkiDoor } from '../api/pki-door.ts';
@@ -16,7 +17,6 @@ import { IssuerKeys } from '../ca/issuer-keys.ts';
 import type { CertificatePlan } from '../ca/plan.ts';
 import type { RegistrySettings } from '../settings.ts';
 import type { Ground } from './ground.ts';
-import { urlOf } from './url.ts';
 
 /** The part of the registry's options that its PKI needs. */
 export interface CertificationOptions {

@@ -2,6 +2,7 @@
 import { expect } from 'vitest';
 import type { ApiAnswer, ApiClient } from './api-client.ts';
 import { eventually } from './eventually.ts';
+import { TimedHouse } from './timed-house.ts';
 
 export function commandApi(api: () => ApiClient) {
   const send = (device: string, order: object, headers: Record<string, string> = {}): Promise<ApiAnswer> =>
@@ -23,3 +24,15 @@ export function commandApi(api: () => ApiClient) {
 
   return { send, sent, show, becomes };
 }
+
+/** A house in which every bound of commands is near. */
+export const startCommandHouse = (): Promise<TimedHouse> =>
+  TimedHouse.start({
+    'registry.maxCommandsPerDevice': 20,
+    'registry.maxCommandSize': '1KiB',
+    'registry.maxCommandTtl': '2d',
+    'registry.maxCommandWait': '5s',
+    'registry.maxCommandWaits': 2,
+    'registry.commandRetention': '1d',
+    'mqtt.maxCommandsInFlight': 4,
+  });

@@ -1,11 +1,11 @@
 /** A disk that fails its fsync and a clock that jumps: nothing that was acknowledged is lost, and the house stands. */
-import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '#common/clock.ts';
 import { eventually } from '../harness/eventually.ts';
+import { FailingDisk } from '../harness/failing-disk.ts';
 import { House } from '../harness/house.ts';
 import { connectDevice, onAcknowledged } from '../harness/mqtt-device.ts';
 import { withPrograms } from '../harness/peer-program.ts';
@@ -43,23 +43,16 @@ withPrograms(['fiu-run', 'fiu-ctrl'], 'fsync that fails', () => {
   test('an event whose commit failed is not acknowledged; what was acknowledged arrives', {
     timeout: 90_000,
   }, async () => {
-    const control = await mkdtemp(join(tmpdir(), 'fiu-'));
-    await using house = await House.start({ wrapper: ['fiu-run', '-x', '-f', join(control, 'ctrl')] });
-    const tell = (what: string) =>
-      execFileSync('fiu-ctrl', ['-f', join(control, 'ctrl'), '-c', what, String(house.child.pid)], {
-        timeout: 5_000,
-      });
+    await using disk = await FailingDisk.start();
+    const { house } = disk;
     const acknowledged = publishFor(house, 'pump', 4_000);
     await systemClock.sleep(1_000);
-    tell('enable_random name=posix/io/sync/fdatasync,failinfo=5,probability=0.3');
-    tell('enable_random name=posix/io/sync/fsync,failinfo=5,probability=0.3');
+    disk.fail('fdatasync', 'fsync');
     await systemClock.sleep(2_000);
-    tell('disable name=posix/io/sync/fdatasync');
-    tell('disable name=posix/io/sync/fsync');
+    disk.mend('fdatasync', 'fsync');
     const marks = await acknowledged;
     expect(marks.size).toBeGreaterThan(100);
     await eventually(async () => expect(await lostOf(house, marks)).toEqual([]), { timeoutMs: 20_000 });
-    await rm(control, { recursive: true, force: true });
   });
 });
 

@@ -3,22 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DeviceIdentity } from '../harness/api-client.ts';
-import { commandApi } from '../harness/command-api.ts';
+import { commandApi, startCommandHouse } from '../harness/command-api.ts';
 import { commanded } from '../harness/commanded.ts';
 import { eventually } from '../harness/eventually.ts';
-import { TimedHouse } from '../harness/timed-house.ts';
+import type { TimedHouse } from '../harness/timed-house.ts';
 
 let house: TimedHouse;
 beforeAll(async () => {
-  house = await TimedHouse.start({
-    'registry.maxCommandsPerDevice': 20,
-    'registry.maxCommandSize': '1KiB',
-    'registry.maxCommandTtl': '2d',
-    'registry.maxCommandWait': '5s',
-    'registry.maxCommandWaits': 2,
-    'registry.commandRetention': '1d',
-    'mqtt.maxCommandsInFlight': 4,
-  });
+  house = await startCommandHouse();
 });
 afterAll(() => house[Symbol.asyncDispose]());
 
